@@ -2,14 +2,15 @@
 //!
 //! The ceiling is a raw file that takes the same encoded bytes in as many
 //! writes, each followed by `fdatasync`, as the log made syncs in the run
-//! before it. Runs are interleaved and the medians of both are compared.
+//! before it. The file is written full of zeros first, so that its syncs move
+//! no metadata: a growing file would be a lower ceiling. Runs are interleaved and the medians of both are compared.
 //!
 //! ```text
 //! cargo bench -p vsm-store [-- <repeats> <directory>]
 //! ```
 
 use std::fs::{self, File};
-use std::io::Write;
+use std::io::{Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -87,6 +88,9 @@ fn counted(dir: &Path, work: impl FnOnce(&EventLog) -> u64) -> Run {
 fn raw(path: &Path, like: &Run) -> f64 {
     let content: Vec<u8> = (0..like.bytes / 200 + 1).flat_map(event_bytes).collect();
     let mut file = File::create(path).expect("it is created");
+    file.write_all(&vec![0; content.len()]).expect("it writes");
+    file.sync_all().expect("it syncs");
+    file.seek(SeekFrom::Start(0)).expect("it seeks");
     let chunk = usize::try_from(like.bytes / like.syncs.max(1))
         .expect("it fits")
         .max(1);
