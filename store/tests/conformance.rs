@@ -1,9 +1,11 @@
 //! One suite for both backends: whatever a log promises, it promises in memory
 //! and on disk.
 
-use std::path::Path;
+mod support;
+
 use std::sync::{Arc, Mutex};
 
+use support::assert_no_blobs;
 use vsm_store::{AppendError, Batch, Body, EventLog, NewEvent, Options, RecordKind, SnapshotError};
 
 /// Opens a log for a test; on disk it can be opened again.
@@ -337,13 +339,4 @@ fn reading_ends_at_what_is_durable_and_goes_on_later() {
         );
         assert!(log.event(3).expect("it reads").is_none());
     });
-}
-
-/// Sled moves what is too long into files that it does not sync.
-fn assert_no_blobs(dir: &Path) {
-    for volume in std::fs::read_dir(dir.join("volumes")).expect("it lists") {
-        let blobs = volume.expect("it lists").path().join("blobs");
-        let count = std::fs::read_dir(&blobs).map_or(0, Iterator::count);
-        assert_eq!(count, 0, "{}", blobs.display());
-    }
 }

@@ -6,7 +6,7 @@ mod support;
 use std::collections::HashMap;
 
 use proptest::prelude::*;
-use support::still;
+use support::{assert_no_blobs, still};
 use vsm_store::{Batch, EventLog, NewEvent, VerifyOptions, verify};
 
 #[derive(Debug, Clone)]
@@ -128,6 +128,7 @@ proptest! {
         check(&log, &models, 0..=models.len() as u64, read);
         let head = log.head();
         log.close().expect("it closes");
+        assert_no_blobs(dir.path());
         let report = verify(dir.path(), &VerifyOptions::new()).expect("it verifies");
         prop_assert_eq!((report.last_seq, report.tree_root), (head.seq, head.tree_root));
     }

@@ -166,6 +166,7 @@ impl Entry {
 
 /// What goes into a new entry; sequence, time, stream version and tag are
 /// patched in when the event is numbered.
+#[derive(Clone, Copy)]
 pub(crate) struct Draft<'a> {
     pub(crate) kind: RecordKind,
     pub(crate) stream: &'a [u8],

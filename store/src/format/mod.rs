@@ -19,6 +19,8 @@
 pub(crate) mod descriptor;
 pub(crate) mod entry;
 pub(crate) mod frame;
+#[cfg(test)]
+mod golden;
 pub mod header;
 pub(crate) mod internal;
 pub(crate) mod keys;

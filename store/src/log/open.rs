@@ -284,6 +284,12 @@ fn go_on(
     Ok(bare)
 }
 
+/// The end of a log of which nothing else is known.
+#[cfg(test)]
+pub(crate) fn numbering_for_tests(next_seq: u64, hash: Digest) -> Numbering {
+    numbering(next_seq, &Chain { hash, time: 0 }, Versions::new(true))
+}
+
 fn numbering(next_seq: u64, chain: &Chain, versions: Versions) -> Numbering {
     Numbering {
         next_seq,

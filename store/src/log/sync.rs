@@ -16,7 +16,8 @@
 //! The head file is written behind, at most [`HEAD_DELAY`] after the first
 //! sync that it does not name, and when the log closes.
 //!
-//! All coordination is under the numbering lock, which is never held over I/O.
+//! All coordination is under the numbering lock, which these threads never hold
+//! over I/O.
 
 use std::thread;
 use std::time::{Duration, Instant};
