@@ -125,6 +125,32 @@ impl SnapshotShelf {
         Ok((info, file))
     }
 
+    /// Says which snapshots of any name can't be loaded.
+    pub(crate) fn damaged(&self) -> io::Result<Vec<String>> {
+        let mut found = Vec::new();
+        let Self::Directory(root) = self else {
+            return Ok(found);
+        };
+        if !root.exists() {
+            return Ok(found);
+        }
+        for entry in fs::read_dir(root)? {
+            let name = entry?.file_name();
+            let Some(name) = name.to_str().filter(|name| check_name(name).is_ok()) else {
+                continue;
+            };
+            for seq in self.sequences(name)? {
+                match self.load(name, seq) {
+                    Err(SnapshotError::Io(error)) => return Err(error),
+                    Err(error) => found.push(error.to_string()),
+                    Ok(_) => {}
+                }
+            }
+        }
+        found.sort();
+        Ok(found)
+    }
+
     /// The sequences that there are files for, ascending.
     fn sequences(&self, name: &str) -> io::Result<Vec<u64>> {
         let root = match self {

@@ -65,10 +65,13 @@ fn a_log_is_open_once_and_not_checked_meanwhile() {
     assert!(matches!(refused(dir.path()), OpenError::InUse(_)));
     let error = verify(dir.path(), &VerifyOptions::new()).expect_err("it is in use");
     assert!(matches!(error, VerifyError::Open(OpenError::InUse(_))));
-    // Tickets and watchers keep nothing open; a reader would.
+    let reader = log.read(0);
     let clone = log.clone();
     log.close().expect("it closes");
     drop(clone);
+    // A reader still has files open; tickets and watchers don't.
+    assert!(matches!(refused(dir.path()), OpenError::InUse(_)));
+    drop(reader);
     EventLog::open(dir.path(), still()).expect("it opens again");
 }
 

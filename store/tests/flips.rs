@@ -67,6 +67,9 @@ fn flip_every(stride: usize, first: usize) -> BTreeMap<String, Tally> {
                 }
                 Ok(Ok(report)) => {
                     assert_eq!(report.last_seq, 120, "{place}");
+                    if name.starts_with("snapshots") || name == "head" {
+                        assert_eq!(report.notes.len(), 1, "{place}: {:?}", report.notes);
+                    }
                     // Checking each is slow; verify has hashed it all anyway.
                     if at % 8 == 0 {
                         let read = read_all(dir.path());

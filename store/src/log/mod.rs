@@ -316,7 +316,8 @@ impl EventLog {
         hash.ok_or_else(|| Fault::corrupt(seq, "event is missing").into())
     }
 
-    /// Makes everything durable and closes the log, for all of its handles.
+    /// Makes everything durable and closes the log, for all of its handles. The
+    /// directory can be opened again when handles and readers are dropped.
     pub fn close(self) -> Result<(), AppendError> {
         self.inner.close();
         match self.shared().progress.failure() {

@@ -147,6 +147,9 @@ pub(crate) fn assemble(
         writer,
         head_file,
     } = bare;
+    if let Some(lock) = lock {
+        writer.store.lock.get_or_init(|| lock);
+    }
     let shared = Shared {
         identity: writer.identity,
         options,
@@ -160,7 +163,6 @@ pub(crate) fn assemble(
         work: Condvar::new(),
         handed_over: Condvar::new(),
         room: Condvar::new(),
-        _lock: lock,
     };
     Opened {
         shared: Arc::new(shared),

@@ -1,6 +1,5 @@
 //! What the log's handles, its threads and its readers share.
 
-use std::fs::File;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -81,8 +80,6 @@ pub(crate) struct Shared {
     pub(crate) published: Mutex<Written>,
     /// First sequence of the volume being written.
     pub(crate) active_first_seq: AtomicU64,
-    /// Held for as long as anything can touch the directory.
-    pub(crate) _lock: Option<File>,
 }
 
 impl Shared {

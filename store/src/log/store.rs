@@ -6,7 +6,8 @@
 //! reader leaves them.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Weak};
+use std::fs::File;
+use std::sync::{Arc, OnceLock, Weak};
 
 use bytes::{Bytes, BytesMut};
 use parking_lot::{Mutex, RwLock};
@@ -24,6 +25,9 @@ pub(crate) struct Store {
     /// First sequences, ascending.
     volumes: RwLock<Vec<u64>>,
     open: Mutex<OpenVolumes>,
+    /// The directory's lock file, held here because whatever touches the
+    /// directory, readers included, holds the store.
+    pub(crate) lock: OnceLock<File>,
 }
 
 #[derive(Default)]
@@ -41,6 +45,7 @@ impl Store {
             backend,
             volumes: RwLock::new(volumes),
             open: Mutex::default(),
+            lock: OnceLock::new(),
         }
     }
 

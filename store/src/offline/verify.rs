@@ -27,6 +27,7 @@ use crate::error::{Fault, OpenError};
 use crate::format::FORMAT_VERSION;
 use crate::format::slot::{Slot, SlotError};
 use crate::log::identity::LogIdentity;
+use crate::snapshot::SnapshotShelf;
 
 /// How far a running check is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -176,6 +177,7 @@ pub fn verify(dir: impl AsRef<Path>, options: &VerifyOptions) -> Result<VerifyRe
     })?;
     let mut notes = Vec::new();
     let slots = read_slots(dir, &mut notes)?;
+    notes.extend(SnapshotShelf::directory(dir).damaged()?);
     let volumes = list_volumes(dir)?;
     let outcomes = check_all(dir, &volumes, &slots, options);
     join(&volumes, outcomes, &slots, notes)

@@ -1,0 +1,107 @@
+//! Writing a log again from its records.
+
+mod support;
+
+use std::path::Path;
+
+use support::{fill, still};
+use vsm_store::{
+    EventLog, Head, ImportError, ImportEvent, Importer, OfflineLog, Options, RecordKind,
+    VerifyOptions, verify,
+};
+
+fn small() -> Options {
+    still().volume_bytes(3_000)
+}
+
+/// Imports what `from` holds, with the meta of one event changed.
+fn import(from: &Path, to: &Path, change: Option<u64>) -> Result<Head, ImportError> {
+    let log = OfflineLog::open(from).expect("it opens");
+    let mut importer = Importer::create(to, small())?;
+    for event in log.read(0) {
+        let event = event.expect("it reads");
+        let salt = event.salt();
+        let mut record = ImportEvent::of(&event, &salt);
+        if change == Some(event.seq()) {
+            record.meta = b"forged";
+        }
+        assert_eq!(importer.push(&record)?, event.seq());
+    }
+    importer.finish()
+}
+
+fn written() -> (tempfile::TempDir, Head) {
+    let dir = tempfile::tempdir().expect("a directory");
+    let log = EventLog::open(dir.path().join("log"), small()).expect("it opens");
+    fill(&log, 200);
+    let head = log.head();
+    log.close().expect("it closes");
+    (dir, head)
+}
+
+#[test]
+fn what_is_imported_unchanged_has_the_same_chain() {
+    let (dir, head) = written();
+    let to = dir.path().join("copy");
+    assert_eq!(
+        import(&dir.path().join("log"), &to, None).expect("it imports"),
+        head
+    );
+    let report = verify(&to, &VerifyOptions::new()).expect("it verifies");
+    assert_eq!(report.tree_root, head.tree_root);
+    let log = EventLog::open(&to, small()).expect("it opens");
+    assert_eq!(log.head(), head);
+    fill(&log, 5);
+}
+
+#[test]
+fn a_forged_log_verifies_and_has_another_head() {
+    let (dir, head) = written();
+    let to = dir.path().join("forged");
+    let forged = import(&dir.path().join("log"), &to, Some(70)).expect("it imports");
+    verify(&to, &VerifyOptions::new()).expect("the chain alone can't tell");
+    assert_eq!(forged.seq, head.seq);
+    assert_ne!(
+        (forged.chain_hash, forged.tree_root),
+        (head.chain_hash, head.tree_root)
+    );
+}
+
+#[test]
+fn what_can_not_be_imported_is_named() {
+    let (dir, _) = written();
+    let from = dir.path().join("log");
+    assert!(matches!(
+        import(&from, &from, None),
+        Err(ImportError::Exists)
+    ));
+    let record = ImportEvent {
+        record_kind: RecordKind::Event,
+        time: 1,
+        last_of_group: false,
+        stream: "s",
+        kind: "k",
+        key: None,
+        meta: b"",
+        body: None,
+    };
+    let mut importer = Importer::create(dir.path().join("a"), small()).expect("it starts");
+    assert!(matches!(importer.push(&record), Err(ImportError::Genesis)));
+
+    let log = OfflineLog::open(&from).expect("it opens");
+    let genesis = log.read(0).next().expect("it is there").expect("it reads");
+    let mut importer = Importer::create(dir.path().join("b"), small()).expect("it starts");
+    importer
+        .push(&ImportEvent::of(&genesis, &None))
+        .expect("it is taken");
+    assert!(matches!(
+        importer.push(&record),
+        Err(ImportError::Time { seq: 1 })
+    ));
+    let late = ImportEvent {
+        time: genesis.time(),
+        ..record
+    };
+    importer.push(&late).expect("it is taken");
+    assert!(matches!(importer.finish(), Err(ImportError::Unfinished)));
+}
