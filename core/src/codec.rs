@@ -7,7 +7,7 @@ use bincode::config::{self, Config};
 use serde::{Serialize, de::DeserializeOwned};
 
 /// The longest encoded message, in bytes.
-pub const MESSAGE_BYTES_MAX: usize = 32 * 1024;
+pub const MESSAGE_BYTES_MAX: usize = 60 * 1024;
 
 /// The longest encoded state, in bytes.
 pub const STATE_BYTES_MAX: usize = 1 << 30;

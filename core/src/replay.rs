@@ -151,6 +151,11 @@ impl Marks {
         !self.quarantined.is_empty() && self.quarantined.contains(&(system.clone(), seq))
     }
 
+    /// The records that are skipped, and by whom.
+    pub fn quarantined(&self) -> impl Iterator<Item = &(Address, Seq)> {
+        self.quarantined.iter()
+    }
+
     fn wants_digest(&self, system: &Address, seq: Seq) -> bool {
         !self.digests.is_empty() && self.digests.contains(&(system.clone(), seq))
     }
@@ -206,6 +211,7 @@ pub struct Replay {
     digests: BTreeMap<(Address, Seq), Digest>,
     counts: Counts,
     emitted: Vec<Message>,
+    stepping: Option<usize>,
 }
 
 impl Replay {
@@ -239,6 +245,7 @@ impl Replay {
             digests: BTreeMap::new(),
             counts: Counts::default(),
             emitted: Vec::new(),
+            stepping: None,
         }
     }
 
@@ -415,7 +422,9 @@ impl Replay {
             let lateness = record.time.since(deadline);
             self.counts.lateness_max = self.counts.lateness_max.max(lateness);
         }
+        self.stepping = Some(system);
         hosted.machine.step(record, &mut self.emitted);
+        self.stepping = None;
         for message in self.emitted.drain(..) {
             let message = self.hosting.settle(message);
             hosted.lane(message.emitted_lane()).push_back(message);
@@ -448,6 +457,21 @@ impl Replay {
         self.hosted
             .iter()
             .map(|hosted| (&hosted.machine, hosted.at))
+    }
+
+    /// Whose step panicked, for whoever caught that in [`Replay::apply`]. The
+    /// fold is of no further use then.
+    #[must_use]
+    pub const fn stepping(&self) -> Option<usize> {
+        self.stepping
+    }
+
+    /// Whether a subsystem skips a record: it is quarantined, or the state that
+    /// was restored holds it.
+    #[must_use]
+    pub fn skips(&self, system: usize, seq: Seq) -> bool {
+        seq <= self.hosted[system].at
+            || self.marks.is_quarantined(&self.hosting.systems()[system], seq)
     }
 
     /// What was counted so far.

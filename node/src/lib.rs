@@ -1,1 +1,4 @@
-//! placeholder
+//! The VSM Core node: the runtime that ties the model to the log, its API, and
+//! the `vsm` command.
+
+pub mod runtime;

@@ -165,6 +165,27 @@ impl Payload {
         kinds[self.tag()]
     }
 
+    /// Whether its length is bounded only by that of a message: it holds lists
+    /// that somebody outside may fill.
+    #[must_use]
+    pub const fn has_lists(&self) -> bool {
+        !matches!(
+            self,
+            Self::Operations(
+                Operations::Submit(_)
+                    | Operations::Heartbeat(_)
+                    | Operations::Left(_)
+                    | Operations::Cancel(_)
+                    | Operations::Report(_)
+                    | Operations::Plan(_)
+                    | Operations::Bargain(_)
+                    | Operations::Feeling(_)
+                    | Operations::Evidence(_)
+            ) | Self::Intelligence(_)
+                | Self::Algedonic(_)
+        )
+    }
+
     /// The names of a channel's types, in the order of their tags.
     #[must_use]
     pub const fn types(channel: Channel) -> &'static [&'static str] {
