@@ -1,0 +1,95 @@
+//! A log in memory: for tests, and for logs that need not outlive a process.
+
+use std::collections::BTreeMap;
+use std::ops::Bound;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use parking_lot::RwLock;
+
+use super::{Backend, BackendError, Volume};
+use crate::format::slot::SLOT_LEN;
+
+/// Everything a log stores, in maps.
+#[derive(Default)]
+pub(crate) struct MemoryBackend {
+    volumes: RwLock<BTreeMap<u64, Arc<MemoryVolume>>>,
+    head: RwLock<Option<[[u8; SLOT_LEN]; 2]>>,
+}
+
+#[derive(Default)]
+struct MemoryVolume {
+    values: RwLock<BTreeMap<Bytes, Bytes>>,
+}
+
+impl Volume for MemoryVolume {
+    fn put(&self, key: &[u8], value: &[u8]) -> Result<(), BackendError> {
+        let (key, value) = (Bytes::copy_from_slice(key), Bytes::copy_from_slice(value));
+        self.values.write().insert(key, value);
+        Ok(())
+    }
+
+    fn remove(&self, key: &[u8]) -> Result<(), BackendError> {
+        self.values.write().remove(key);
+        Ok(())
+    }
+
+    fn value(&self, key: &[u8]) -> Result<Option<Bytes>, BackendError> {
+        Ok(self.values.read().get(key).cloned())
+    }
+
+    fn below(&self, key: &[u8]) -> Result<Option<(Bytes, Bytes)>, BackendError> {
+        let values = self.values.read();
+        let mut range = values.range::<[u8], _>((Bound::Unbounded, Bound::Excluded(key)));
+        Ok(range
+            .next_back()
+            .map(|(key, value)| (key.clone(), value.clone())))
+    }
+
+    fn above(&self, key: &[u8]) -> Result<Option<(Bytes, Bytes)>, BackendError> {
+        let values = self.values.read();
+        let mut range = values.range::<[u8], _>((Bound::Excluded(key), Bound::Unbounded));
+        Ok(range
+            .next()
+            .map(|(key, value)| (key.clone(), value.clone())))
+    }
+
+    fn sync(&self) -> Result<(), BackendError> {
+        Ok(())
+    }
+}
+
+impl Backend for MemoryBackend {
+    fn volumes(&self) -> Result<Vec<u64>, BackendError> {
+        Ok(self.volumes.read().keys().copied().collect())
+    }
+
+    fn create(&self, first_seq: u64) -> Result<Arc<dyn Volume>, BackendError> {
+        let volume = Arc::new(MemoryVolume::default());
+        self.volumes.write().insert(first_seq, Arc::clone(&volume));
+        Ok(volume)
+    }
+
+    fn open(&self, first_seq: u64) -> Result<Arc<dyn Volume>, BackendError> {
+        match self.volumes.read().get(&first_seq) {
+            Some(volume) => Ok(Arc::clone(volume) as Arc<dyn Volume>),
+            None => Err(BackendError::Corrupt(format!(
+                "volume {first_seq} is missing"
+            ))),
+        }
+    }
+
+    fn remove(&self, first_seq: u64) -> Result<(), BackendError> {
+        self.volumes.write().remove(&first_seq);
+        Ok(())
+    }
+
+    fn head(&self) -> Result<Option<[[u8; SLOT_LEN]; 2]>, BackendError> {
+        Ok(*self.head.read())
+    }
+
+    fn write_head(&self, slot: usize, bytes: &[u8; SLOT_LEN]) -> Result<(), BackendError> {
+        self.head.write().get_or_insert([[0; SLOT_LEN]; 2])[slot] = *bytes;
+        Ok(())
+    }
+}

@@ -1,0 +1,55 @@
+//! Where volumes and the head file are kept. Small on purpose: the log needs
+//! ordered keys, a sync that is a sync, and 8 KiB outside of the volumes.
+//!
+//! Two implementations, [`memory`] and [`sled`]; the tests run both through
+//! the same suite.
+
+pub(crate) mod memory;
+pub(crate) mod sled;
+
+use std::io;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::format::slot::SLOT_LEN;
+
+/// Why a backend could not do it. Corruption is not I/O: retrying, more space
+/// or other permissions do not help against it.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum BackendError {
+    #[error(transparent)]
+    Io(#[from] io::Error),
+    #[error("{0}")]
+    Corrupt(String),
+}
+
+/// One volume that is open.
+pub(crate) trait Volume: Send + Sync {
+    fn put(&self, key: &[u8], value: &[u8]) -> Result<(), BackendError>;
+    fn remove(&self, key: &[u8]) -> Result<(), BackendError>;
+    fn value(&self, key: &[u8]) -> Result<Option<Bytes>, BackendError>;
+    /// The entry with the highest key below `key`.
+    fn below(&self, key: &[u8]) -> Result<Option<(Bytes, Bytes)>, BackendError>;
+    /// The entry with the lowest key above `key`.
+    fn above(&self, key: &[u8]) -> Result<Option<(Bytes, Bytes)>, BackendError>;
+    /// Returns once everything put before is on the device.
+    fn sync(&self) -> Result<(), BackendError>;
+}
+
+/// A log's volumes and head.
+pub(crate) trait Backend: Send + Sync {
+    /// The first sequences of the volumes there are, ascending.
+    fn volumes(&self) -> Result<Vec<u64>, BackendError>;
+    /// Creates an empty volume. It is durable after its first sync.
+    fn create(&self, first_seq: u64) -> Result<Arc<dyn Volume>, BackendError>;
+    /// Opens a volume that exists. Opening one that is open is the caller's
+    /// mistake.
+    fn open(&self, first_seq: u64) -> Result<Arc<dyn Volume>, BackendError>;
+    /// Deletes a closed volume.
+    fn remove(&self, first_seq: u64) -> Result<(), BackendError>;
+    /// The head file's slots; `None` if there is no head file.
+    fn head(&self) -> Result<Option<[[u8; SLOT_LEN]; 2]>, BackendError>;
+    /// Writes one slot and syncs it; creates the file if need be.
+    fn write_head(&self, slot: usize, bytes: &[u8; SLOT_LEN]) -> Result<(), BackendError>;
+}

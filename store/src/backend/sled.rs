@@ -1,0 +1,267 @@
+//! Volumes as sled databases, and the head file beside them.
+//!
+//! What sled 0.34 does not promise and this module makes up for:
+//!
+//! - its `flush` does not reach the device on Linux: a sync here is `flush`
+//!   and then `fdatasync` on an own descriptor of the database file, which is
+//!   opened once and kept, so that the kernel reports its write errors to us;
+//! - its background flusher swallows failures: it is switched off;
+//! - a `snap.*.generating` file left by a crash can make opening fail: such
+//!   files are moved aside first;
+//! - it panics on some corrupt pages: a panic becomes [`BackendError::Corrupt`];
+//! - its file lock can outlive a drop by a moment: opening tries again.
+
+use std::fs::{self, File, OpenOptions};
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+
+use super::{Backend, BackendError, Volume};
+use crate::format::slot::SLOT_LEN;
+
+/// The folder of the volumes within a log's directory.
+pub(crate) const VOLUMES_DIR: &str = "volumes";
+/// The head file within a log's directory.
+pub(crate) const HEAD_FILE: &str = "head";
+/// How long opening waits for sled to let go of a volume that was just closed.
+const LOCK_PATIENCE: Duration = Duration::from_secs(2);
+
+/// A log's directory.
+pub(crate) struct SledBackend {
+    dir: PathBuf,
+    cache_bytes: u64,
+    head: Mutex<Option<File>>,
+}
+
+impl SledBackend {
+    pub(crate) fn new(dir: &Path, cache_bytes: u64) -> Self {
+        Self {
+            dir: dir.to_path_buf(),
+            cache_bytes,
+            head: Mutex::new(None),
+        }
+    }
+
+    fn volume_dir(&self, first_seq: u64) -> PathBuf {
+        self.dir.join(VOLUMES_DIR).join(volume_name(first_seq))
+    }
+}
+
+/// The folder name of the volume that starts at `first_seq`.
+pub(crate) fn volume_name(first_seq: u64) -> String {
+    format!("{first_seq:020}")
+}
+
+/// The first sequences of the volumes in a log's directory, ascending.
+pub(crate) fn list_volumes(dir: &Path) -> io::Result<Vec<u64>> {
+    let mut found = Vec::new();
+    let entries = match fs::read_dir(dir.join(VOLUMES_DIR)) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(found),
+        Err(error) => return Err(error),
+    };
+    for entry in entries {
+        let name = entry?.file_name();
+        let first_seq = name.to_str().filter(|name| name.len() == 20);
+        found.extend(first_seq.and_then(|name| name.parse::<u64>().ok()));
+    }
+    found.sort_unstable();
+    Ok(found)
+}
+
+/// Reads the head file's slots; a short file reads as zeros behind its end.
+pub(crate) fn read_head(dir: &Path) -> io::Result<Option<[[u8; SLOT_LEN]; 2]>> {
+    let bytes = match fs::read(dir.join(HEAD_FILE)) {
+        Ok(bytes) => bytes,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    let mut slots = [[0; SLOT_LEN]; 2];
+    for (slot, chunk) in slots.iter_mut().zip(bytes.chunks(SLOT_LEN)) {
+        slot[..chunk.len()].copy_from_slice(chunk);
+    }
+    Ok(Some(slots))
+}
+
+/// Makes the entries of a directory durable.
+pub(crate) fn sync_dir(dir: &Path) -> io::Result<()> {
+    File::open(dir)?.sync_all()
+}
+
+impl Backend for SledBackend {
+    fn volumes(&self) -> Result<Vec<u64>, BackendError> {
+        Ok(list_volumes(&self.dir)?)
+    }
+
+    fn create(&self, first_seq: u64) -> Result<Arc<dyn Volume>, BackendError> {
+        let dir = self.volume_dir(first_seq);
+        fs::create_dir(&dir)?;
+        let volume = SledVolume::open(&dir, self.cache_bytes)?;
+        volume.sync()?;
+        sync_dir(&dir)?;
+        sync_dir(&self.dir.join(VOLUMES_DIR))?;
+        Ok(Arc::new(volume))
+    }
+
+    fn open(&self, first_seq: u64) -> Result<Arc<dyn Volume>, BackendError> {
+        let dir = self.volume_dir(first_seq);
+        if !dir.join("db").exists() {
+            return Err(BackendError::Corrupt(format!(
+                "volume {first_seq} has no database"
+            )));
+        }
+        Ok(Arc::new(SledVolume::open(&dir, self.cache_bytes)?))
+    }
+
+    fn remove(&self, first_seq: u64) -> Result<(), BackendError> {
+        fs::remove_dir_all(self.volume_dir(first_seq))?;
+        Ok(sync_dir(&self.dir.join(VOLUMES_DIR))?)
+    }
+
+    fn head(&self) -> Result<Option<[[u8; SLOT_LEN]; 2]>, BackendError> {
+        Ok(read_head(&self.dir)?)
+    }
+
+    fn write_head(&self, slot: usize, bytes: &[u8; SLOT_LEN]) -> Result<(), BackendError> {
+        let mut head = self.head.lock();
+        let file = match &mut *head {
+            Some(file) => file,
+            None => {
+                let path = self.dir.join(HEAD_FILE);
+                let file = OpenOptions::new()
+                    .create(true)
+                    .truncate(false)
+                    .read(true)
+                    .write(true)
+                    .open(path)?;
+                if file.metadata()?.len() < 2 * SLOT_LEN as u64 {
+                    // Zeros rather than a hole, so that later writes need no
+                    // new blocks.
+                    file.write_all_at(&[0; 2 * SLOT_LEN], 0)?;
+                    file.sync_all()?;
+                    sync_dir(&self.dir)?;
+                }
+                head.insert(file)
+            }
+        };
+        file.write_all_at(bytes, (slot * SLOT_LEN) as u64)?;
+        Ok(file.sync_data()?)
+    }
+}
+
+/// One sled database.
+pub(crate) struct SledVolume {
+    db: ::sled::Db,
+    /// Our own descriptor for `fdatasync`.
+    file: File,
+}
+
+impl SledVolume {
+    /// Opens or creates the database in `dir`, which exists.
+    pub(crate) fn open(dir: &Path, cache_bytes: u64) -> Result<Self, BackendError> {
+        quarantine_snapshots(dir)?;
+        let patience = Instant::now() + LOCK_PATIENCE;
+        let db = loop {
+            let config = ::sled::Config::new()
+                .path(dir)
+                .cache_capacity(cache_bytes)
+                .mode(::sled::Mode::HighThroughput)
+                .flush_every_ms(None);
+            match guarded(|| config.open().map_err(BackendError::from)) {
+                Err(BackendError::Io(error)) if is_locked(&error) && Instant::now() < patience => {
+                    thread::sleep(Duration::from_millis(2));
+                }
+                other => break other?,
+            }
+        };
+        let file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .open(dir.join("db"))?;
+        Ok(Self { db, file })
+    }
+}
+
+impl Volume for SledVolume {
+    fn put(&self, key: &[u8], value: &[u8]) -> Result<(), BackendError> {
+        guarded(|| Ok(self.db.insert(key, value).map(drop)?))
+    }
+
+    fn remove(&self, key: &[u8]) -> Result<(), BackendError> {
+        guarded(|| Ok(self.db.remove(key).map(drop)?))
+    }
+
+    fn value(&self, key: &[u8]) -> Result<Option<Bytes>, BackendError> {
+        guarded(|| Ok(self.db.get(key)?.map(Bytes::from_owner)))
+    }
+
+    fn below(&self, key: &[u8]) -> Result<Option<(Bytes, Bytes)>, BackendError> {
+        guarded(|| Ok(self.db.get_lt(key)?.map(owned)))
+    }
+
+    fn above(&self, key: &[u8]) -> Result<Option<(Bytes, Bytes)>, BackendError> {
+        guarded(|| Ok(self.db.get_gt(key)?.map(owned)))
+    }
+
+    fn sync(&self) -> Result<(), BackendError> {
+        guarded(|| Ok(self.db.flush().map(drop)?))?;
+        Ok(self.file.sync_data()?)
+    }
+}
+
+fn owned((key, value): (::sled::IVec, ::sled::IVec)) -> (Bytes, Bytes) {
+    (Bytes::from_owner(key), Bytes::from_owner(value))
+}
+
+/// Turns a panic inside sled into an error. The database is not used again
+/// after one: the log is poisoned, or the check has failed.
+fn guarded<R>(work: impl FnOnce() -> Result<R, BackendError>) -> Result<R, BackendError> {
+    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| {
+        let text = panic
+            .downcast_ref::<String>()
+            .map(String::as_str)
+            .or_else(|| panic.downcast_ref::<&str>().copied())
+            .unwrap_or("no message");
+        Err(BackendError::Corrupt(format!(
+            "the database panicked: {text}"
+        )))
+    })
+}
+
+fn is_locked(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::WouldBlock
+        || error.to_string().contains("could not acquire lock")
+}
+
+/// A half-written snapshot of a crashed open counts as a snapshot for sled.
+fn quarantine_snapshots(dir: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(dir)? {
+        let path = entry?.path();
+        let name = path
+            .file_name()
+            .and_then(|name| name.to_str())
+            .unwrap_or_default();
+        if name.starts_with("snap.") && name.ends_with(".generating") {
+            let aside = dir.join(format!("quarantined.{}", name.replace('.', "-")));
+            tracing::warn!(file = %path.display(), "moving a half-written snapshot aside");
+            fs::rename(&path, aside)?;
+        }
+    }
+    Ok(())
+}
+
+impl From<::sled::Error> for BackendError {
+    fn from(error: ::sled::Error) -> Self {
+        match error {
+            ::sled::Error::Io(error) => Self::Io(error),
+            other => Self::Corrupt(other.to_string()),
+        }
+    }
+}

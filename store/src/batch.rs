@@ -1,0 +1,246 @@
+//! Events on their way into the log.
+//!
+//! A [`Batch`] encodes and hashes each event as it is pushed, on the caller's
+//! thread and outside every lock. Numbering then copies the bytes once and
+//! hashes 128 bytes per event.
+
+use crate::digest::Digest;
+use crate::error::EventError;
+use crate::format::descriptor::{DESCRIPTOR_FIXED, META_BYTES_MAX, NAME_BYTES_MAX};
+use crate::format::entry::{self, BODY_BYTES_HARD_MAX, Draft, ENTRY_BODY_FIXED, ENTRY_FIXED};
+use crate::format::header::RecordKind;
+use crate::salt;
+
+/// One event to append.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NewEvent<'a> {
+    /// The stream it belongs to: 1 to 255 bytes.
+    pub stream: &'a str,
+    /// The name of its type: 1 to 255 bytes.
+    pub kind: &'a str,
+    /// An idempotency key: 1 to 255 bytes.
+    pub key: Option<&'a [u8]>,
+    /// What is hashed with the event and stays for good: at most 64 KiB.
+    pub meta: &'a [u8],
+    /// What is committed to under a salt and can be removed later. An empty
+    /// body is none.
+    pub body: Option<&'a [u8]>,
+}
+
+/// Events that are appended together: all of them or none.
+#[derive(Debug, Clone, Default)]
+pub struct Batch {
+    /// Encoded entries, unnumbered, one after the other.
+    pub(crate) entries: Vec<u8>,
+    pub(crate) marks: Vec<Mark>,
+    pub(crate) longest_body: usize,
+}
+
+/// What numbering needs to know of an encoded entry.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Mark {
+    pub(crate) start: usize,
+    pub(crate) end: usize,
+    pub(crate) stream_start: usize,
+    pub(crate) stream_len: u8,
+    pub(crate) kind: RecordKind,
+    pub(crate) body_len: u32,
+    pub(crate) descriptor: Digest,
+    pub(crate) body: Digest,
+}
+
+impl Batch {
+    /// An empty batch.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// An empty batch with room for `events` events of `bytes` bytes together.
+    pub fn with_capacity(events: usize, bytes: usize) -> Self {
+        let fixed = events * (ENTRY_FIXED + ENTRY_BODY_FIXED);
+        Self {
+            entries: Vec::with_capacity(bytes + fixed),
+            marks: Vec::with_capacity(events),
+            longest_body: 0,
+        }
+    }
+
+    /// Empties the batch and keeps its memory.
+    pub fn clear(&mut self) {
+        self.entries.clear();
+        self.marks.clear();
+        self.longest_body = 0;
+    }
+
+    /// The number of events.
+    pub fn len(&self) -> usize {
+        self.marks.len()
+    }
+
+    /// Whether there is no event.
+    pub fn is_empty(&self) -> bool {
+        self.marks.is_empty()
+    }
+
+    /// The encoded length, which is what counts against
+    /// [`Options::pending_bytes_max`](crate::Options::pending_bytes_max).
+    pub fn bytes(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Encodes and hashes an event. On an error the batch is unchanged.
+    pub fn push(&mut self, event: &NewEvent<'_>) -> Result<(), EventError> {
+        name_fits("stream", event.stream.as_bytes())?;
+        name_fits("type", event.kind.as_bytes())?;
+        if let Some(key) = event.key {
+            name_fits("key", key)?;
+        }
+        let body = event.body.filter(|body| !body.is_empty());
+        let salt = body.map(|_| salt::next());
+        self.push_draft(&Draft {
+            kind: RecordKind::Event,
+            stream: event.stream.as_bytes(),
+            type_name: event.kind.as_bytes(),
+            key: event.key.unwrap_or_default(),
+            meta: event.meta,
+            body: salt.as_ref().zip(body),
+        })
+    }
+
+    /// The commitment to the body of the event at `index`; `None` if there is
+    /// no such event or it has no body.
+    pub fn body_commitment(&self, index: usize) -> Option<Digest> {
+        let mark = self.marks.get(index)?;
+        (mark.body_len > 0).then_some(mark.body)
+    }
+
+    pub(crate) fn push_draft(&mut self, draft: &Draft<'_>) -> Result<(), EventError> {
+        if draft.meta.len() > META_BYTES_MAX {
+            return Err(EventError::MetaTooLong {
+                len: draft.meta.len(),
+                max: META_BYTES_MAX,
+            });
+        }
+        let body_len = draft.body.map_or(0, |(_, body)| body.len());
+        if body_len > BODY_BYTES_HARD_MAX {
+            return Err(EventError::BodyTooLong {
+                len: body_len,
+                max: BODY_BYTES_HARD_MAX,
+            });
+        }
+        let start = self.entries.len();
+        let (descriptor, body) = entry::encode(&mut self.entries, draft);
+        let body_fixed = if draft.body.is_some() {
+            ENTRY_BODY_FIXED
+        } else {
+            0
+        };
+        self.longest_body = self.longest_body.max(body_len);
+        self.marks.push(Mark {
+            start,
+            end: self.entries.len(),
+            stream_start: start + ENTRY_FIXED + body_fixed + DESCRIPTOR_FIXED,
+            stream_len: u8::try_from(draft.stream.len()).expect("names are checked"),
+            kind: draft.kind,
+            body_len: u32::try_from(body_len).expect("the hard limit fits 32 bits"),
+            descriptor,
+            body,
+        });
+        Ok(())
+    }
+}
+
+impl Mark {
+    /// The event's stream, out of its batch's entries.
+    pub(crate) fn stream<'a>(&self, entries: &'a [u8]) -> &'a [u8] {
+        &entries[self.stream_start..self.stream_start + usize::from(self.stream_len)]
+    }
+}
+
+fn name_fits(what: &'static str, name: &[u8]) -> Result<(), EventError> {
+    match name.len() {
+        0 => Err(EventError::NameEmpty { what }),
+        1..=NAME_BYTES_MAX => Ok(()),
+        len => Err(EventError::NameTooLong {
+            what,
+            len,
+            max: NAME_BYTES_MAX,
+        }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::digest::body_commitment;
+
+    const EVENT: NewEvent<'_> = NewEvent {
+        stream: "s",
+        kind: "t",
+        key: None,
+        meta: b"m",
+        body: None,
+    };
+
+    #[test]
+    fn what_does_not_fit_is_named_and_leaves_the_batch_as_it_was() {
+        let mut batch = Batch::new();
+        let long = "x".repeat(256);
+        let meta = vec![0; META_BYTES_MAX + 1];
+        let bad = [
+            (
+                NewEvent {
+                    stream: "",
+                    ..EVENT
+                },
+                "stream name is empty",
+            ),
+            (
+                NewEvent {
+                    stream: &long,
+                    ..EVENT
+                },
+                "stream name is 256 bytes long, the limit is 255",
+            ),
+            (NewEvent { kind: "", ..EVENT }, "type name is empty"),
+            (
+                NewEvent {
+                    key: Some(b""),
+                    ..EVENT
+                },
+                "key name is empty",
+            ),
+            (
+                NewEvent {
+                    meta: &meta,
+                    ..EVENT
+                },
+                "meta is 65537 bytes long, the limit is 65536",
+            ),
+        ];
+        for (event, message) in bad {
+            assert_eq!(
+                batch.push(&event).map_err(|e| e.to_string()),
+                Err(message.to_owned())
+            );
+        }
+        assert!(batch.is_empty() && batch.bytes() == 0);
+    }
+
+    #[test]
+    fn equal_bodies_get_different_commitments() {
+        let mut batch = Batch::new();
+        for body in [Some(&b"yes"[..]), Some(b"yes"), Some(b""), None] {
+            batch
+                .push(&NewEvent { body, ..EVENT })
+                .expect("the event fits");
+        }
+        let commitment = |index| batch.body_commitment(index);
+        assert_ne!(commitment(0), commitment(1));
+        assert_ne!(commitment(0), Some(body_commitment(&[0; 16], b"yes")));
+        assert_eq!(
+            (commitment(2), commitment(3), commitment(4)),
+            (None, None, None)
+        );
+    }
+}

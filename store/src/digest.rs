@@ -1,0 +1,128 @@
+//! Digests and the keyed hashes that produce them.
+//!
+//! Every use of BLAKE3 in the format has its own `derive_key` context, so that
+//! bytes hashed for one purpose never collide with bytes hashed for another.
+//! The context keys are derived once per process: a 128-byte header then costs
+//! two compressions and nothing else.
+
+use std::fmt;
+use std::sync::LazyLock;
+
+use blake3::Hasher;
+use blake3::hazmat::{ContextKey, HasherExt, hash_derive_key_context};
+
+/// Context of the chain hash, over the 128 header bytes. Frozen.
+pub(crate) const CHAIN_CONTEXT: &str = "vsm-store v1 chain hash of an event header";
+/// Context of the descriptor digest, over the descriptor as stored. Frozen.
+pub(crate) const DESCRIPTOR_CONTEXT: &str = "vsm-store v1 digest of an event descriptor";
+/// Context of the body commitment, over salt then body. Frozen.
+pub(crate) const BODY_CONTEXT: &str = "vsm-store v1 commitment to a salted body";
+/// Context of the checksums on volume headers, seals, indexes, head slots and
+/// snapshots. Frozen.
+pub(crate) const RECORD_CONTEXT: &str = "vsm-store v1 checksum of a stored record";
+
+static CHAIN_KEY: LazyLock<ContextKey> = LazyLock::new(|| hash_derive_key_context(CHAIN_CONTEXT));
+static DESCRIPTOR_KEY: LazyLock<ContextKey> =
+    LazyLock::new(|| hash_derive_key_context(DESCRIPTOR_CONTEXT));
+static BODY_KEY: LazyLock<ContextKey> = LazyLock::new(|| hash_derive_key_context(BODY_CONTEXT));
+static RECORD_KEY: LazyLock<ContextKey> = LazyLock::new(|| hash_derive_key_context(RECORD_CONTEXT));
+
+/// A 32-byte hash. Prints as lower-case hexadecimal.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
+pub struct Digest(pub [u8; 32]);
+
+impl Digest {
+    /// All zeros: "none" wherever the format has an optional digest.
+    pub const ZERO: Self = Self([0; 32]);
+
+    /// The 32 bytes.
+    pub fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+
+    /// Whether this is [`Digest::ZERO`].
+    pub fn is_zero(&self) -> bool {
+        *self == Self::ZERO
+    }
+
+    /// Reads a digest from exactly 32 bytes.
+    pub fn from_slice(bytes: &[u8]) -> Option<Self> {
+        bytes.try_into().ok().map(Self)
+    }
+}
+
+impl fmt::Display for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl fmt::Debug for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Digest({self})")
+    }
+}
+
+impl From<[u8; 32]> for Digest {
+    fn from(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+}
+
+fn keyed(key: &ContextKey, parts: &[&[u8]]) -> Digest {
+    let mut hasher = Hasher::new_from_context_key(key);
+    for part in parts {
+        hasher.update(part);
+    }
+    Digest(*hasher.finalize().as_bytes())
+}
+
+/// The chain hash of a header: the identity of an event and of everything
+/// before it.
+pub fn chain_hash(header: &[u8; 128]) -> Digest {
+    keyed(&CHAIN_KEY, &[header])
+}
+
+/// The digest of a descriptor's bytes as stored.
+pub fn descriptor_digest(descriptor: &[u8]) -> Digest {
+    keyed(&DESCRIPTOR_KEY, &[descriptor])
+}
+
+/// The commitment to a body under its salt.
+pub fn body_commitment(salt: &[u8; 16], body: &[u8]) -> Digest {
+    keyed(&BODY_KEY, &[salt, body])
+}
+
+/// The checksum of a stored record (not of an event).
+pub(crate) fn record_checksum(bytes: &[u8]) -> Digest {
+    keyed(&RECORD_KEY, &[bytes])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_context_keys_are_the_public_derive_key_mode() {
+        for (context, digest) in [
+            (CHAIN_CONTEXT, chain_hash(&[7; 128])),
+            (DESCRIPTOR_CONTEXT, descriptor_digest(&[7; 128])),
+            (RECORD_CONTEXT, record_checksum(&[7; 128])),
+        ] {
+            let expected = Hasher::new_derive_key(context).update(&[7; 128]).finalize();
+            assert_eq!(digest.0, *expected.as_bytes(), "{context}");
+        }
+        let expected = Hasher::new_derive_key(BODY_CONTEXT)
+            .update(&[1; 16])
+            .update(b"body")
+            .finalize();
+        assert_eq!(body_commitment(&[1; 16], b"body").0, *expected.as_bytes());
+    }
+
+    #[test]
+    fn digests_print_as_hexadecimal() {
+        let mut bytes = [0; 32];
+        bytes[0] = 0xab;
+        assert!(Digest(bytes).to_string().starts_with("ab00"));
+    }
+}

@@ -1,0 +1,120 @@
+//! A log's directory: is it one, may we have it, is it ours alone.
+//!
+//! ```text
+//! LOCK        held locked while the log is open
+//! head        two slots that say what must be there
+//! volumes/    one folder per volume, named by its first sequence
+//! snapshots/  one folder per name
+//! ```
+//!
+//! Nothing is written before the directory is known to be a log's, or empty.
+
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::{self, Read, Write};
+use std::path::Path;
+
+use crate::backend::sled::{HEAD_FILE, VOLUMES_DIR, sync_dir};
+use crate::error::OpenError;
+use crate::snapshot::SNAPSHOTS_DIR;
+
+/// The lock file within a log's directory.
+pub(crate) const LOCK_FILE: &str = "LOCK";
+const LOCK_TEXT: &[u8] = b"vsm-store log\n";
+
+/// What a directory turned out to be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Found {
+    /// Nothing, or what is left of a creation that was cut short.
+    Nothing,
+    /// A log.
+    Log,
+}
+
+/// Looks without writing.
+pub(crate) fn inspect(dir: &Path) -> Result<Found, OpenError> {
+    let entries = match fs::read_dir(dir) {
+        Ok(entries) => entries,
+        Err(error) => {
+            return match error.kind() {
+                io::ErrorKind::NotFound => Ok(Found::Nothing),
+                io::ErrorKind::NotADirectory => Err(OpenError::NotADirectory(dir.to_path_buf())),
+                _ => Err(denied(dir, error)),
+            };
+        }
+    };
+    let mut found = Found::Nothing;
+    let mut foreign = false;
+    for entry in entries {
+        match entry?.file_name().to_str() {
+            Some(LOCK_FILE) => {
+                let text = fs::read(dir.join(LOCK_FILE)).map_err(|error| denied(dir, error))?;
+                // Empty: its creation was cut short.
+                foreign |= text != LOCK_TEXT && !text.is_empty();
+                if text == LOCK_TEXT {
+                    found = Found::Log;
+                }
+            }
+            Some(HEAD_FILE) => {
+                let mut magic = Vec::new();
+                let head = File::open(dir.join(HEAD_FILE)).map_err(|error| denied(dir, error))?;
+                head.take(7).read_to_end(&mut magic)?;
+                if magic == b"VSMHEAD" {
+                    found = Found::Log;
+                }
+            }
+            Some(VOLUMES_DIR | SNAPSHOTS_DIR) => {}
+            _ => foreign = true,
+        }
+    }
+    // Other files beside a log are no harm; without a log they are a mistake.
+    if foreign && found == Found::Nothing {
+        return Err(OpenError::Foreign(dir.to_path_buf()));
+    }
+    if found == Found::Nothing && dir.join(VOLUMES_DIR).exists() {
+        return Err(OpenError::Foreign(dir.to_path_buf()));
+    }
+    Ok(found)
+}
+
+/// Creates the directory if need be and locks it.
+pub(crate) fn lock(dir: &Path) -> Result<File, OpenError> {
+    let denied = |error| denied(dir, error);
+    if !dir.exists() {
+        fs::create_dir_all(dir).map_err(denied)?;
+        if let Some(parent) = dir.parent().filter(|parent| !parent.as_os_str().is_empty()) {
+            sync_dir(parent)?;
+        }
+    }
+    let mut file = OpenOptions::new()
+        .create(true)
+        .truncate(false)
+        .read(true)
+        .write(true)
+        .open(dir.join(LOCK_FILE))
+        .map_err(denied)?;
+    match file.try_lock() {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => return Err(OpenError::InUse(dir.to_path_buf())),
+        Err(TryLockError::Error(error)) => return Err(error.into()),
+    }
+    if file.metadata()?.len() == 0 {
+        file.write_all(LOCK_TEXT)?;
+        file.sync_all()?;
+    }
+    fs::create_dir_all(dir.join(VOLUMES_DIR)).map_err(denied)?;
+    sync_dir(dir)?;
+    Ok(file)
+}
+
+fn denied(dir: &Path, error: io::Error) -> OpenError {
+    match error.kind() {
+        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => OpenError::Denied {
+            dir: dir.to_path_buf(),
+            source: error,
+        },
+        io::ErrorKind::NotADirectory | io::ErrorKind::AlreadyExists => {
+            OpenError::NotADirectory(dir.to_path_buf())
+        }
+        _ => OpenError::Io(error),
+    }
+}

@@ -1,0 +1,260 @@
+//! What can go wrong, one enum per operation.
+//!
+//! Corruption is never an I/O error and the other way round: corruption names
+//! the first bad sequence, I/O names what the system said.
+
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use crate::backend::BackendError;
+
+/// Why an event can't be put into a batch.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum EventError {
+    /// A stream, type or key is empty.
+    #[error("{what} name is empty")]
+    NameEmpty {
+        /// Which one.
+        what: &'static str,
+    },
+    /// A stream, type or key is too long.
+    #[error("{what} name is {len} bytes long, the limit is {max}")]
+    NameTooLong {
+        /// Which one.
+        what: &'static str,
+        /// Its length.
+        len: usize,
+        /// The limit.
+        max: usize,
+    },
+    /// The meta is too long.
+    #[error("meta is {len} bytes long, the limit is {max}")]
+    MetaTooLong {
+        /// Its length.
+        len: usize,
+        /// The limit.
+        max: usize,
+    },
+    /// The body is too long for any log.
+    #[error("body is {len} bytes long, the limit is {max}")]
+    BodyTooLong {
+        /// Its length.
+        len: usize,
+        /// The limit.
+        max: usize,
+    },
+}
+
+/// Why a batch was not appended, or will never be durable.
+#[derive(Debug, Clone, thiserror::Error)]
+#[non_exhaustive]
+pub enum AppendError {
+    /// A write or sync failed earlier. What was not durable then may or may not
+    /// be on disk; nothing more is accepted until the log is opened again.
+    #[error("the log is poisoned since a write failed: {0}")]
+    Poisoned(Arc<str>),
+    /// The log was closed.
+    #[error("the log is closed")]
+    Closed,
+    /// The batch holds no event.
+    #[error("the batch is empty")]
+    Empty,
+    /// A body is longer than this log's options allow.
+    #[error("a body is {len} bytes long, this log's limit is {max}")]
+    BodyTooLong {
+        /// Its length.
+        len: usize,
+        /// The limit.
+        max: usize,
+    },
+    /// The version of a stream could not be looked up in the sealed volumes.
+    #[error("can't look up the version of a stream: {0}")]
+    Lookup(Arc<ReadError>),
+}
+
+/// Why a log was not opened.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum OpenError {
+    /// Another process, or another handle in this one, has the log open.
+    #[error("the log in {} is in use", .0.display())]
+    InUse(PathBuf),
+    /// The path is something else than a directory.
+    #[error("{} is not a directory", .0.display())]
+    NotADirectory(PathBuf),
+    /// There is no log and creating one was not asked for.
+    #[error("there is no log in {}", .0.display())]
+    Missing(PathBuf),
+    /// The directory holds something that is not a log. Nothing was written.
+    #[error("{} holds other files than those of a log", .0.display())]
+    Foreign(PathBuf),
+    /// The log was written by a later version of this crate.
+    #[error("the log has format {found}, this version knows up to {supported}")]
+    NewerFormat {
+        /// The log's format.
+        found: u16,
+        /// The highest that is known.
+        supported: u16,
+    },
+    /// The system does not let us write there.
+    #[error("no permission to write in {}: {source}", dir.display())]
+    Denied {
+        /// The log's directory.
+        dir: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The log is known to have held events that are gone. Restore a copy, or
+    /// go on without them with
+    /// [`Options::accept_tail_loss`](crate::Options::accept_tail_loss).
+    #[error("the log has lost its tail: sequences {from} to {to} were durable and are gone")]
+    TailLost {
+        /// The first sequence that is gone.
+        from: u64,
+        /// The last sequence that is known to have been durable.
+        to: u64,
+    },
+    /// The head file is missing or unreadable though the log holds events, so
+    /// that a lost tail could go unnoticed. Can be accepted like a lost tail.
+    #[error("the head file is missing or damaged; the log holds events up to {last} at least")]
+    HeadMissing {
+        /// The last complete event that was found.
+        last: u64,
+    },
+    /// The log is damaged where it may not be.
+    #[error("the log is corrupt from sequence {seq}: {what}")]
+    Corrupt {
+        /// The first bad sequence.
+        seq: u64,
+        /// What is wrong.
+        what: String,
+    },
+    /// The system failed.
+    #[error("can't open the log: {0}")]
+    Io(#[from] io::Error),
+}
+
+/// Why events could not be read.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ReadError {
+    /// What is stored is not what was written.
+    #[error("the log is corrupt at sequence {seq}: {what}")]
+    Corrupt {
+        /// The first bad sequence.
+        seq: u64,
+        /// What is wrong.
+        what: String,
+    },
+    /// The system failed.
+    #[error("can't read the log: {0}")]
+    Io(#[from] io::Error),
+}
+
+/// Why a snapshot was not kept or not given back.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SnapshotError {
+    /// The name is not 1 to 64 of `a-z A-Z 0-9 . _ -`, or starts with a dot.
+    #[error("{0:?} can't name a snapshot: 1 to 64 of a-z A-Z 0-9 . _ - and no dot in front")]
+    Name(String),
+    /// The sequence is not durable yet.
+    #[error("sequence {seq} is not durable, the log is at {durable}")]
+    NotDurable {
+        /// The snapshot's sequence.
+        seq: u64,
+        /// The last durable sequence.
+        durable: u64,
+    },
+    /// There is no such snapshot (any more).
+    #[error("there is no snapshot {name} at sequence {seq}")]
+    Missing {
+        /// The snapshot's name.
+        name: String,
+        /// The snapshot's sequence.
+        seq: u64,
+    },
+    /// The snapshot belongs to another log, or to events that were lost.
+    #[error("snapshot {name} at sequence {seq} does not belong to this chain")]
+    OtherChain {
+        /// The snapshot's name.
+        name: String,
+        /// The snapshot's sequence.
+        seq: u64,
+    },
+    /// The snapshot's file is damaged.
+    #[error("snapshot {name} at sequence {seq} is damaged: {what}")]
+    Damaged {
+        /// The snapshot's name.
+        name: String,
+        /// The snapshot's sequence.
+        seq: u64,
+        /// What is wrong.
+        what: &'static str,
+    },
+    /// The event it is bound to can't be read.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    /// The system failed.
+    #[error("can't store or load a snapshot: {0}")]
+    Io(#[from] io::Error),
+}
+
+/// Something that is wrong at a sequence; becomes the operation's own error.
+#[derive(Debug)]
+pub(crate) enum Fault {
+    Io(io::Error),
+    Corrupt { seq: u64, what: String },
+}
+
+impl Fault {
+    pub(crate) fn corrupt(seq: u64, what: impl Into<String>) -> Self {
+        Self::Corrupt {
+            seq,
+            what: what.into(),
+        }
+    }
+
+    /// A backend's error that occurred while looking for `seq`.
+    pub(crate) fn at(seq: u64) -> impl Fn(BackendError) -> Self {
+        move |error| match error {
+            BackendError::Io(error) => Self::Io(error),
+            BackendError::Corrupt(what) => Self::Corrupt { seq, what },
+        }
+    }
+}
+
+impl From<(u64, crate::format::Malformed)> for Fault {
+    fn from((seq, malformed): (u64, crate::format::Malformed)) -> Self {
+        Self::corrupt(seq, malformed.0)
+    }
+}
+
+impl From<Fault> for ReadError {
+    fn from(fault: Fault) -> Self {
+        match fault {
+            Fault::Io(error) => Self::Io(error),
+            Fault::Corrupt { seq, what } => Self::Corrupt { seq, what },
+        }
+    }
+}
+
+impl From<Fault> for OpenError {
+    fn from(fault: Fault) -> Self {
+        match fault {
+            Fault::Io(error) => Self::Io(error),
+            Fault::Corrupt { seq, what } => Self::Corrupt { seq, what },
+        }
+    }
+}
+
+impl From<Fault> for BackendError {
+    fn from(fault: Fault) -> Self {
+        match fault {
+            Fault::Io(error) => Self::Io(error),
+            Fault::Corrupt { seq, what } => Self::Corrupt(format!("at sequence {seq}: {what}")),
+        }
+    }
+}

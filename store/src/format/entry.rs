@@ -1,0 +1,223 @@
+//! An event as it is stored: the header without what can be recomputed, the
+//! descriptor, and the body with its salt.
+//!
+//! ```text
+//!   0  u8   kind              as in the header
+//!   1  u8   placement         0 body inline
+//!   2  u16  flags             as in the header
+//!   4  u32  body length
+//!   8  u64  time
+//!  16  u64  stream version
+//!  24  [4]  tag               first four bytes of the event's chain hash
+//!  28  u32  descriptor length
+//!  32  [32] body commitment   ┐ only with flag "has body"
+//!  64  [16] salt              ┘
+//!      descriptor, then body
+//! ```
+//!
+//! The sequence follows from the frame, the descriptor digest from the
+//! descriptor, the previous chain hash from the entry before. The tag makes a
+//! damaged entry show at that entry and not only at the end of its frame.
+
+use super::descriptor::{DESCRIPTOR_FIXED, DESCRIPTOR_MAX, Descriptor};
+use super::header::{FLAG_HAS_BODY, FLAGS_KNOWN, Header, RecordKind};
+use super::{Malformed, digest_at, u16_at, u32_at, u64_at};
+use crate::digest::{Digest, body_commitment, descriptor_digest};
+
+/// The length of the fixed part.
+pub(crate) const ENTRY_FIXED: usize = 32;
+/// The length of commitment and salt.
+pub(crate) const ENTRY_BODY_FIXED: usize = 48;
+/// The longest body that any option allows.
+pub const BODY_BYTES_HARD_MAX: usize = 64 * 1024 * 1024;
+/// The longest entry.
+pub(crate) const ENTRY_MAX: usize =
+    ENTRY_FIXED + ENTRY_BODY_FIXED + DESCRIPTOR_MAX + BODY_BYTES_HARD_MAX;
+
+/// The fixed fields of an entry, and where its parts lie in the bytes that it
+/// was parsed from.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Entry {
+    pub(crate) kind: RecordKind,
+    pub(crate) flags: u16,
+    pub(crate) body_len: u32,
+    pub(crate) time: u64,
+    pub(crate) stream_version: u64,
+    pub(crate) tag: [u8; 4],
+    pub(crate) descriptor: Descriptor,
+    start: u32,
+    descriptor_len: u32,
+}
+
+impl Entry {
+    /// Parses the entry that starts at `start`, checking all that can be
+    /// checked without hashing.
+    pub(crate) fn parse(bytes: &[u8], start: usize) -> Result<Self, Malformed> {
+        let raw = bytes
+            .get(start..)
+            .ok_or(Malformed("entry starts past its frame"))?;
+        if raw.len() < ENTRY_FIXED {
+            return Err(Malformed("entry is cut short"));
+        }
+        let kind = RecordKind::from_u8(raw[0]).ok_or(Malformed("entry is of an unknown kind"))?;
+        if raw[1] != 0 {
+            return Err(Malformed("entry has an unknown placement"));
+        }
+        let flags = u16_at(raw, 2);
+        if flags & !FLAGS_KNOWN != 0 {
+            return Err(Malformed("entry has unknown flags"));
+        }
+        let body_len = u32_at(raw, 4);
+        let has_body = flags & FLAG_HAS_BODY != 0;
+        if has_body != (body_len > 0) || body_len as usize > BODY_BYTES_HARD_MAX {
+            return Err(Malformed("entry has an impossible body length"));
+        }
+        let descriptor_len = u32_at(raw, 28);
+        let descriptor_start = ENTRY_FIXED + if has_body { ENTRY_BODY_FIXED } else { 0 };
+        let descriptor_end = descriptor_start + descriptor_len as usize;
+        if descriptor_len as usize > DESCRIPTOR_MAX
+            || descriptor_end + body_len as usize > raw.len()
+        {
+            return Err(Malformed("entry is longer than its frame"));
+        }
+        let descriptor = Descriptor::parse(&raw[descriptor_start..descriptor_end])?;
+        Ok(Self {
+            kind,
+            flags,
+            body_len,
+            time: u64_at(raw, 8),
+            stream_version: u64_at(raw, 16),
+            tag: [raw[24], raw[25], raw[26], raw[27]],
+            descriptor,
+            start: u32::try_from(start).map_err(|_| Malformed("frame is too long"))?,
+            descriptor_len,
+        })
+    }
+
+    /// Where the entry ends.
+    pub(crate) fn end(&self) -> usize {
+        self.descriptor_end() + self.body_len as usize
+    }
+
+    pub(crate) fn has_body(&self) -> bool {
+        self.flags & FLAG_HAS_BODY != 0
+    }
+
+    fn descriptor_start(&self) -> usize {
+        let body = if self.has_body() { ENTRY_BODY_FIXED } else { 0 };
+        self.start as usize + ENTRY_FIXED + body
+    }
+
+    fn descriptor_end(&self) -> usize {
+        self.descriptor_start() + self.descriptor_len as usize
+    }
+
+    pub(crate) fn descriptor_bytes<'a>(&self, bytes: &'a [u8]) -> &'a [u8] {
+        &bytes[self.descriptor_start()..self.descriptor_end()]
+    }
+
+    pub(crate) fn stream<'a>(&self, bytes: &'a [u8]) -> &'a [u8] {
+        self.descriptor.stream(self.descriptor_bytes(bytes))
+    }
+
+    pub(crate) fn body<'a>(&self, bytes: &'a [u8]) -> &'a [u8] {
+        &bytes[self.descriptor_end()..self.end()]
+    }
+
+    /// The commitment as stored, or zeros.
+    pub(crate) fn commitment(&self, bytes: &[u8]) -> Digest {
+        if self.has_body() {
+            digest_at(bytes, self.start as usize + ENTRY_FIXED)
+        } else {
+            Digest::ZERO
+        }
+    }
+
+    pub(crate) fn salt(&self, bytes: &[u8]) -> [u8; 16] {
+        let mut salt = [0; 16];
+        if self.has_body() {
+            let at = self.start as usize + ENTRY_FIXED + 32;
+            salt.copy_from_slice(&bytes[at..at + 16]);
+        }
+        salt
+    }
+
+    /// Rebuilds the canonical header.
+    pub(crate) fn header(&self, bytes: &[u8], seq: u64, previous: Digest) -> Header {
+        Header {
+            kind: self.kind,
+            flags: self.flags,
+            body_len: self.body_len,
+            seq,
+            time: self.time,
+            stream_version: self.stream_version,
+            descriptor: descriptor_digest(self.descriptor_bytes(bytes)),
+            body: self.commitment(bytes),
+            previous,
+        }
+    }
+
+    /// Whether the stored body is the one committed to.
+    pub(crate) fn body_fits(&self, bytes: &[u8]) -> bool {
+        !self.has_body()
+            || body_commitment(&self.salt(bytes), self.body(bytes)) == self.commitment(bytes)
+    }
+}
+
+/// What goes into a new entry; sequence, time, stream version and tag are
+/// patched in when the event is numbered.
+pub(crate) struct Draft<'a> {
+    pub(crate) kind: RecordKind,
+    pub(crate) stream: &'a [u8],
+    pub(crate) type_name: &'a [u8],
+    pub(crate) key: &'a [u8],
+    pub(crate) meta: &'a [u8],
+    pub(crate) body: Option<(&'a [u8; 16], &'a [u8])>,
+}
+
+/// Appends an unnumbered entry to `out` and returns its descriptor's digest
+/// and its body's commitment. Lengths were checked by the caller.
+pub(crate) fn encode(out: &mut Vec<u8>, draft: &Draft<'_>) -> (Digest, Digest) {
+    let body_len = draft.body.map_or(0, |(_, body)| body.len());
+    let descriptor_len = DESCRIPTOR_FIXED
+        + draft.stream.len()
+        + draft.type_name.len()
+        + draft.key.len()
+        + draft.meta.len();
+    let mut fixed = [0; ENTRY_FIXED];
+    fixed[0] = draft.kind as u8;
+    let flags = if draft.body.is_some() {
+        FLAG_HAS_BODY
+    } else {
+        0
+    };
+    fixed[2..4].copy_from_slice(&flags.to_le_bytes());
+    let length = |len: usize| u32::try_from(len).expect("lengths are checked against the limits");
+    fixed[4..8].copy_from_slice(&length(body_len).to_le_bytes());
+    fixed[28..32].copy_from_slice(&length(descriptor_len).to_le_bytes());
+    out.extend_from_slice(&fixed);
+    let commitment = match draft.body {
+        Some((salt, body)) => {
+            let commitment = body_commitment(salt, body);
+            out.extend_from_slice(&commitment.0);
+            out.extend_from_slice(salt);
+            commitment
+        }
+        None => Digest::ZERO,
+    };
+    let start = out.len();
+    super::descriptor::encode(out, draft.stream, draft.type_name, draft.key, draft.meta);
+    let digest = descriptor_digest(&out[start..]);
+    if let Some((_, body)) = draft.body {
+        out.extend_from_slice(body);
+    }
+    (digest, commitment)
+}
+
+/// Writes what numbering decides into an entry that starts at `entry[0]`.
+pub(crate) fn number(entry: &mut [u8], flags: u16, time: u64, stream_version: u64, hash: &Digest) {
+    entry[2..4].copy_from_slice(&flags.to_le_bytes());
+    entry[8..16].copy_from_slice(&time.to_le_bytes());
+    entry[16..24].copy_from_slice(&stream_version.to_le_bytes());
+    entry[24..28].copy_from_slice(&hash.0[..4]);
+}

@@ -1,0 +1,199 @@
+//! A frame: a run of entries under one key, the unit of storage.
+//!
+//! ```text
+//!   0  u8   version            1
+//!   1  u8   codec              0 plain, 1 LZ4 block
+//!   2  u16  reserved           0
+//!   4  u32  count              entries, at least 1
+//!   8  u64  first sequence
+//!  16  u32  plain length       of the entries together
+//!  20  u32  stored length      of the payload as stored, over all parts
+//!  24  [32] previous           chain hash before the first entry
+//!  56  [32] last               chain hash after the last entry
+//!  88       payload
+//! ```
+//!
+//! A value longer than [`VALUE_BYTES_MAX`] is cut into parts of that length
+//! under consecutive keys. The limit keeps the values of one sled leaf together
+//! below what sled moves into files of their own, which it does not sync.
+
+use bytes::Bytes;
+
+use super::entry::{ENTRY_MAX, Entry};
+use super::{Malformed, digest_at, u16_at, u32_at, u64_at};
+use crate::digest::Digest;
+
+/// The length of the fixed part.
+pub(crate) const FRAME_FIXED: usize = 88;
+/// The longest value under one key of a volume.
+pub(crate) const VALUE_BYTES_MAX: usize = 6500;
+/// The most plain bytes that a frame of more than one entry holds.
+pub(crate) const PLAIN_BYTES_MAX: usize = 32 * 1024;
+const FRAME_VERSION: u8 = 1;
+const CODEC_PLAIN: u8 = 0;
+const CODEC_LZ4: u8 = 1;
+
+/// The fixed part of a frame.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct FrameHeader {
+    codec: u8,
+    pub(crate) count: u32,
+    pub(crate) first_seq: u64,
+    plain_len: u32,
+    stored_len: u32,
+    pub(crate) previous: Digest,
+    pub(crate) last: Digest,
+}
+
+impl FrameHeader {
+    pub(crate) fn parse(bytes: &[u8]) -> Result<Self, Malformed> {
+        if bytes.len() < FRAME_FIXED {
+            return Err(Malformed("frame is cut short"));
+        }
+        if bytes[0] != FRAME_VERSION || u16_at(bytes, 2) != 0 {
+            return Err(Malformed("frame is of an unknown version"));
+        }
+        let found = Self {
+            codec: bytes[1],
+            count: u32_at(bytes, 4),
+            first_seq: u64_at(bytes, 8),
+            plain_len: u32_at(bytes, 16),
+            stored_len: u32_at(bytes, 20),
+            previous: digest_at(bytes, 24),
+            last: digest_at(bytes, 56),
+        };
+        if found.codec > CODEC_LZ4 {
+            return Err(Malformed("frame has an unknown codec"));
+        }
+        let longest = ENTRY_MAX.max(PLAIN_BYTES_MAX);
+        if found.count == 0
+            || found.plain_len as usize > longest
+            || found.stored_len > found.plain_len
+            || (found.codec == CODEC_PLAIN && found.stored_len != found.plain_len)
+            || found
+                .first_seq
+                .checked_add(u64::from(found.count))
+                .is_none()
+        {
+            return Err(Malformed("frame has impossible lengths"));
+        }
+        Ok(found)
+    }
+
+    /// How many keys the frame's value is spread over.
+    pub(crate) fn parts(&self) -> u32 {
+        let len = FRAME_FIXED + self.stored_len as usize;
+        u32::try_from(len.div_ceil(VALUE_BYTES_MAX)).expect("a frame is shorter than 4 GiB")
+    }
+
+    /// The length of the value, all parts together.
+    pub(crate) fn stored_bytes(&self) -> u64 {
+        FRAME_FIXED as u64 + u64::from(self.stored_len)
+    }
+
+    /// The sequence of the last entry.
+    pub(crate) fn last_seq(&self) -> u64 {
+        self.first_seq + u64::from(self.count) - 1
+    }
+}
+
+/// A frame whose payload is decoded.
+#[derive(Debug, Clone)]
+pub(crate) struct Frame {
+    pub(crate) header: FrameHeader,
+    /// The entries, one after the other.
+    pub(crate) plain: Bytes,
+}
+
+impl Frame {
+    /// Decodes a whole value (all parts joined).
+    pub(crate) fn decode(value: &Bytes) -> Result<Self, Malformed> {
+        let header = FrameHeader::parse(value)?;
+        let stored = value.slice(FRAME_FIXED..);
+        if stored.len() != header.stored_len as usize {
+            return Err(Malformed("frame is not as long as it says"));
+        }
+        let plain = match header.codec {
+            CODEC_PLAIN => stored,
+            _ => decompress(&stored, header.plain_len as usize)?,
+        };
+        Ok(Self { header, plain })
+    }
+
+    /// Parses the entries in order; `visit` gets the sequence and the entry.
+    pub(crate) fn for_each<E: From<(u64, Malformed)>>(
+        &self,
+        mut visit: impl FnMut(u64, &Entry) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let mut at = 0;
+        for index in 0..u64::from(self.header.count) {
+            let seq = self.header.first_seq + index;
+            let entry = Entry::parse(&self.plain, at).map_err(|m| E::from((seq, m)))?;
+            at = entry.end();
+            visit(seq, &entry)?;
+        }
+        if at != self.plain.len() {
+            let bad = Malformed("frame holds more than its entries");
+            return Err(E::from((self.header.last_seq(), bad)));
+        }
+        Ok(())
+    }
+}
+
+fn decompress(stored: &[u8], plain_len: usize) -> Result<Bytes, Malformed> {
+    let mut plain = vec![0; plain_len];
+    match lz4_flex::block::decompress_into(stored, &mut plain) {
+        Ok(len) if len == plain_len => Ok(Bytes::from(plain)),
+        _ => Err(Malformed("frame's payload does not decompress")),
+    }
+}
+
+/// Builds frames; keeps its buffer from one to the next.
+#[derive(Debug, Default)]
+pub(crate) struct FrameEncoder {
+    value: Vec<u8>,
+}
+
+impl FrameEncoder {
+    /// Encodes a frame and returns its value, to be stored in parts.
+    pub(crate) fn encode(
+        &mut self,
+        plain: &[u8],
+        count: u32,
+        first_seq: u64,
+        chain: (Digest, Digest),
+        compress: bool,
+    ) -> &[u8] {
+        let length = |len: usize| u32::try_from(len).expect("frames are bounded by the body limit");
+        self.value.clear();
+        self.value.resize(FRAME_FIXED, 0);
+        let mut codec = CODEC_PLAIN;
+        if compress {
+            let room = lz4_flex::block::get_maximum_output_size(plain.len());
+            self.value.resize(FRAME_FIXED + room, 0);
+            // A sixteenth is the least that pays for decompressing on every read.
+            let worth = plain.len() - plain.len() / 16;
+            match lz4_flex::block::compress_into(plain, &mut self.value[FRAME_FIXED..]) {
+                Ok(len) if len < worth => {
+                    codec = CODEC_LZ4;
+                    self.value.truncate(FRAME_FIXED + len);
+                }
+                _ => self.value.truncate(FRAME_FIXED),
+            }
+        }
+        if codec == CODEC_PLAIN {
+            self.value.extend_from_slice(plain);
+        }
+        let stored_len = self.value.len() - FRAME_FIXED;
+        let head = &mut self.value[..FRAME_FIXED];
+        head[0] = FRAME_VERSION;
+        head[1] = codec;
+        head[4..8].copy_from_slice(&count.to_le_bytes());
+        head[8..16].copy_from_slice(&first_seq.to_le_bytes());
+        head[16..20].copy_from_slice(&length(plain.len()).to_le_bytes());
+        head[20..24].copy_from_slice(&length(stored_len).to_le_bytes());
+        head[24..56].copy_from_slice(&chain.0.0);
+        head[56..88].copy_from_slice(&chain.1.0);
+        &self.value
+    }
+}

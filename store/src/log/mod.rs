@@ -1,0 +1,349 @@
+//! The running log.
+//!
+//! ```text
+//!  append ──► numbering lock: sequence, time, stream version, chain hash
+//!                 │
+//!                 ▼ pending bytes            one sync thread
+//!             ┌────────┐   takes all    frames ─► volume ─► sync ─► watermark
+//!             │pending │ ─────────────►   └─► tree                     │
+//!             └────────┘                                    tickets, watchers
+//! ```
+
+pub(crate) mod identity;
+pub(crate) mod numbering;
+pub(crate) mod open;
+pub(crate) mod progress;
+pub(crate) mod recover;
+pub(crate) mod shared;
+pub(crate) mod store;
+pub(crate) mod sync;
+pub(crate) mod versions;
+pub(crate) mod writer;
+
+use std::fmt;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::thread::{self, JoinHandle};
+
+use parking_lot::Mutex;
+
+use crate::batch::Batch;
+use crate::error::{AppendError, Fault, OpenError, ReadError, SnapshotError};
+use crate::event::Event;
+use crate::fault::fault;
+use crate::options::Options;
+use crate::reader::{BackwardReader, Reader};
+use crate::snapshot::SnapshotInfo;
+use identity::LogIdentity;
+use open::Opened;
+use progress::Progress;
+use shared::{Head, Shared};
+
+/// A log that is open for appending and reading. Cloning it gives another
+/// handle to the same log; it closes when the last one is dropped.
+#[derive(Clone)]
+pub struct EventLog {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    shared: Arc<Shared>,
+    /// Taken by whoever closes the log.
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+/// What an append returns at once: where the events are in the log. They are
+/// durable when [`wait`](Ticket::wait) returns.
+#[derive(Clone)]
+pub struct Ticket {
+    /// The first event's sequence.
+    pub first: u64,
+    /// The last event's sequence.
+    pub last: u64,
+    /// The time of all of them.
+    pub time: u64,
+    progress: Arc<Progress>,
+}
+
+impl Ticket {
+    /// Blocks until the events are durable.
+    pub fn wait(&self) -> Result<(), AppendError> {
+        self.progress.wait(self.last)
+    }
+
+    /// Whether the events are durable.
+    pub fn is_durable(&self) -> bool {
+        self.progress.durable() >= self.last
+    }
+}
+
+impl fmt::Debug for Ticket {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Ticket")
+            .field("first", &self.first)
+            .field("last", &self.last)
+            .field("time", &self.time)
+            .finish_non_exhaustive()
+    }
+}
+
+impl EventLog {
+    /// Opens the log in a directory, or creates it.
+    ///
+    /// After a crash this recovers: events that were never durable are gone as
+    /// whole groups, everything that was acknowledged is there. If something is
+    /// known to be missing, that is [`OpenError::TailLost`].
+    pub fn open(dir: impl AsRef<Path>, options: Options) -> Result<Self, OpenError> {
+        Self::start(open::directory(dir.as_ref(), options)?)
+    }
+
+    /// Creates a log in memory, which ends with its last handle.
+    pub fn in_memory(options: Options) -> Result<Self, OpenError> {
+        Self::start(open::memory(options)?)
+    }
+
+    pub(crate) fn start(opened: Opened) -> Result<Self, OpenError> {
+        let Opened { shared, writer } = opened;
+        let for_thread = Arc::clone(&shared);
+        let thread = thread::Builder::new()
+            .name("vsm-store-sync".to_owned())
+            .spawn(move || sync::run(&for_thread, writer))?;
+        let inner = Inner {
+            shared,
+            thread: Mutex::new(Some(thread)),
+        };
+        Ok(Self {
+            inner: Arc::new(inner),
+        })
+    }
+
+    fn shared(&self) -> &Shared {
+        &self.inner.shared
+    }
+
+    /// Who this log is.
+    pub fn identity(&self) -> LogIdentity {
+        self.shared().identity
+    }
+
+    /// Appends a batch: all of its events or none, one after the other.
+    ///
+    /// Returns as soon as they have their place; they are durable when the
+    /// ticket says so. Blocks while more than
+    /// [`Options::pending_bytes_max`] waits for the disk.
+    pub fn append(&self, batch: &Batch) -> Result<Ticket, AppendError> {
+        self.append_with(batch, Ticket::clone)
+    }
+
+    /// Like [`append`](Self::append), but calls `then` after numbering and
+    /// before any other append is numbered: what `then` does, all callers
+    /// together do in the order of the log. It holds everyone else up, and
+    /// must not append itself.
+    pub fn append_with<R>(
+        &self,
+        batch: &Batch,
+        then: impl FnOnce(&Ticket) -> R,
+    ) -> Result<R, AppendError> {
+        let shared = self.shared();
+        if batch.is_empty() {
+            return Err(AppendError::Empty);
+        }
+        let max = shared.options.body_bytes_max;
+        if batch.longest_body > max {
+            return Err(AppendError::BodyTooLong {
+                len: batch.longest_body,
+                max,
+            });
+        }
+        let mut numbering = shared.numbering.lock();
+        while numbering.backlog_bytes() > shared.options.pending_bytes_max && !numbering.closing {
+            shared.room.wait(&mut numbering);
+        }
+        if numbering.closing {
+            drop(numbering);
+            return Err(shared.progress.failure().unwrap_or(AppendError::Closed));
+        }
+        fault!("before-pending");
+        if !numbering.versions.is_complete() {
+            for mark in &batch.marks {
+                // Streams come from `&str`; the fallback can't be taken.
+                let name = std::str::from_utf8(mark.stream(&batch.entries)).unwrap_or_default();
+                numbering
+                    .versions
+                    .prepare(name, &shared.store)
+                    .map_err(|fault| AppendError::Lookup(Arc::new(fault.into())))?;
+            }
+        }
+        let was_idle = numbering.pending.events.is_empty();
+        let (first, time) = numbering.number(batch, (shared.options.clock)(), false);
+        let last = numbering.next_seq - 1;
+        shared.appended.store(last, Ordering::Release);
+        numbering
+            .versions
+            .trim(shared.active_first_seq.load(Ordering::Relaxed));
+        fault!("after-pending");
+        let ticket = Ticket {
+            first,
+            last,
+            time,
+            progress: Arc::clone(&shared.progress),
+        };
+        if was_idle {
+            shared.work.notify_one();
+        }
+        let result = then(&ticket);
+        drop(numbering);
+        Ok(result)
+    }
+
+    /// Whether an append would go through without blocking. There is room
+    /// again at the latest when the next call of an
+    /// [`on_durable`](Self::on_durable) function comes.
+    pub fn has_room(&self) -> bool {
+        let shared = self.shared();
+        shared.numbering.lock().backlog_bytes() <= shared.options.pending_bytes_max
+    }
+
+    /// The last sequence that has a place in the log.
+    pub fn appended(&self) -> u64 {
+        self.shared().appended.load(Ordering::Acquire)
+    }
+
+    /// The last sequence that is durable.
+    pub fn durable(&self) -> u64 {
+        self.shared().progress.durable()
+    }
+
+    /// Blocks until `seq` is durable, or never will be.
+    pub fn wait_durable(&self, seq: u64) -> Result<(), AppendError> {
+        self.shared().progress.wait(seq)
+    }
+
+    /// Has `watcher` called after each sync with the last durable sequence, and
+    /// once with the error when the log is poisoned or closed. It runs on the
+    /// sync thread: it should hand on and return.
+    pub fn on_durable(&self, watcher: impl Fn(Result<u64, &AppendError>) + Send + Sync + 'static) {
+        self.shared().progress.watch(Box::new(watcher));
+    }
+
+    /// The durable end of the log.
+    pub fn head(&self) -> Head {
+        self.shared().head()
+    }
+
+    /// Reads forwards from a sequence to the end of what is durable. A reader
+    /// that has ended goes on when more is durable.
+    pub fn read(&self, from: u64) -> Reader {
+        let progress = Arc::clone(&self.shared().progress);
+        Reader::new(Arc::clone(&self.shared().store), progress, from)
+    }
+
+    /// Reads backwards from a sequence, or from the end if that is before it,
+    /// down to genesis.
+    pub fn read_back(&self, from: u64) -> BackwardReader {
+        BackwardReader::new(Arc::clone(&self.shared().store), from.min(self.durable()))
+    }
+
+    /// Reads one event; `None` if it is not durable.
+    pub fn event(&self, seq: u64) -> Result<Option<Event>, ReadError> {
+        if seq > self.durable() {
+            return Ok(None);
+        }
+        self.read(seq).next().transpose()
+    }
+
+    /// Keeps a snapshot of what was built from the events up to `seq`. Of each
+    /// name the newest two are kept.
+    pub fn put_snapshot(
+        &self,
+        name: &str,
+        seq: u64,
+        bytes: &[u8],
+    ) -> Result<SnapshotInfo, SnapshotError> {
+        let shared = self.shared();
+        let durable = self.durable();
+        if seq > durable {
+            return Err(SnapshotError::NotDurable { seq, durable });
+        }
+        let info = SnapshotInfo {
+            name: name.to_owned(),
+            seq,
+            chain_hash: self.chain_hash(seq)?,
+            log_id: shared.identity.log_id,
+            incarnation: shared.identity.incarnation,
+            len: bytes.len() as u64,
+        };
+        shared.snapshots.put(&info, bytes)?;
+        Ok(info)
+    }
+
+    /// The snapshots of a name, newest first. Damaged ones are left out.
+    pub fn snapshots(&self, name: &str) -> Result<Vec<SnapshotInfo>, SnapshotError> {
+        self.shared().snapshots.list(name)
+    }
+
+    /// Loads a snapshot, if it is whole and belongs to this chain.
+    pub fn load_snapshot(&self, info: &SnapshotInfo) -> Result<Vec<u8>, SnapshotError> {
+        let (found, bytes) = self.shared().snapshots.load(&info.name, info.seq)?;
+        let fits = found.log_id == self.identity().log_id
+            && found.seq <= self.durable()
+            && found.chain_hash == self.chain_hash(found.seq)?;
+        if !fits {
+            return Err(SnapshotError::OtherChain {
+                name: found.name,
+                seq: found.seq,
+            });
+        }
+        Ok(bytes)
+    }
+
+    /// The chain hash of a durable event.
+    pub fn chain_hash(&self, seq: u64) -> Result<crate::Digest, ReadError> {
+        let event = self.read(seq).hashed(true).next().transpose()?;
+        let hash = event.and_then(|event| event.chain_hash());
+        hash.ok_or_else(|| Fault::corrupt(seq, "event is missing").into())
+    }
+
+    /// Makes everything durable and closes the log, for all of its handles.
+    pub fn close(self) -> Result<(), AppendError> {
+        self.inner.close();
+        match self.shared().progress.failure() {
+            None | Some(AppendError::Closed) => Ok(()),
+            Some(error) => Err(error),
+        }
+    }
+}
+
+impl Inner {
+    fn close(&self) {
+        self.shared.numbering.lock().closing = true;
+        self.shared.work.notify_one();
+        let thread = self.thread.lock().take();
+        if let Some(thread) = thread
+            // A watcher may hold the last handle and so close the log from the
+            // sync thread, which can't wait for itself.
+            && thread.thread().id() != thread::current().id()
+        {
+            // A panic on the sync thread was printed there.
+            let _ = thread.join();
+        }
+        self.shared.store.close();
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+impl fmt::Debug for EventLog {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("EventLog")
+            .field("identity", &self.identity())
+            .field("appended", &self.appended())
+            .field("durable", &self.durable())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,108 @@
+//! Numbering: the one place where sequence, time, stream version and chain
+//! hash are decided. It runs on the appending thread, under one lock, and
+//! leaves the numbered bytes where the sync thread takes them.
+
+use crate::batch::Batch;
+use crate::digest::Digest;
+use crate::format::entry;
+use crate::format::header::{FLAG_HAS_BODY, FLAG_LAST_OF_GROUP, Header, RecordKind};
+use crate::log::versions::Versions;
+
+/// Numbered events that wait for the disk.
+#[derive(Debug, Default)]
+pub(crate) struct Pending {
+    /// Entries, one after the other.
+    pub(crate) entries: Vec<u8>,
+    pub(crate) events: Vec<Numbered>,
+    /// The sequence of the first of them.
+    pub(crate) first_seq: u64,
+    /// The chain hash before the first of them.
+    pub(crate) previous: Digest,
+}
+
+/// Where a pending entry ends, and its chain hash.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Numbered {
+    pub(crate) end: usize,
+    pub(crate) hash: Digest,
+}
+
+impl Pending {
+    pub(crate) fn clear(&mut self) {
+        self.entries.clear();
+        self.events.clear();
+    }
+}
+
+/// The end of the log as the next append sees it.
+#[derive(Debug)]
+pub(crate) struct Numbering {
+    pub(crate) next_seq: u64,
+    pub(crate) last_hash: Digest,
+    pub(crate) last_time: u64,
+    pub(crate) versions: Versions,
+    pub(crate) pending: Pending,
+    /// Bytes that the sync thread has taken and not yet synced.
+    pub(crate) in_flight_bytes: usize,
+    pub(crate) closing: bool,
+}
+
+impl Numbering {
+    /// Bytes that wait for the disk.
+    pub(crate) fn backlog_bytes(&self) -> usize {
+        self.pending.entries.len() + self.in_flight_bytes
+    }
+
+    /// Numbers a batch as one group. `now` is what the clock says. The last
+    /// event ends the group unless `group_goes_on` (an import may cut a group
+    /// into several calls). Returns the first sequence and the group's time.
+    pub(crate) fn number(&mut self, batch: &Batch, now: u64, group_goes_on: bool) -> (u64, u64) {
+        let first_seq = self.next_seq;
+        let time = now.max(self.last_time);
+        if self.pending.events.is_empty() {
+            self.pending.first_seq = first_seq;
+            self.pending.previous = self.last_hash;
+        }
+        let base = self.pending.entries.len();
+        self.pending.entries.extend_from_slice(&batch.entries);
+        self.pending.events.reserve(batch.marks.len());
+        let last = batch.marks.len() - 1;
+        for (index, mark) in batch.marks.iter().enumerate() {
+            let seq = self.next_seq;
+            let stream_version = match mark.kind {
+                RecordKind::Event => {
+                    // Streams come from `&str`; the fallback can't be taken.
+                    let stream = std::str::from_utf8(mark.stream(&batch.entries));
+                    self.versions.next(stream.unwrap_or_default(), seq)
+                }
+                _ => 0,
+            };
+            let mut flags = if mark.body_len > 0 { FLAG_HAS_BODY } else { 0 };
+            if index == last && !group_goes_on {
+                flags |= FLAG_LAST_OF_GROUP;
+            }
+            let header = Header {
+                kind: mark.kind,
+                flags,
+                body_len: mark.body_len,
+                seq,
+                time,
+                stream_version,
+                descriptor: mark.descriptor,
+                body: mark.body,
+                previous: self.last_hash,
+            };
+            let hash = header.chain_hash();
+            let stored = &mut self.pending.entries[base + mark.start..];
+            entry::number(stored, flags, time, stream_version, &hash);
+            self.pending.events.push(Numbered {
+                end: base + mark.end,
+                hash,
+            });
+            self.last_hash = hash;
+            self.next_seq += 1;
+        }
+        self.last_time = time;
+        (first_seq, time)
+    }
+}

@@ -1,0 +1,431 @@
+//! Finding the end of a log that was closed, killed or damaged.
+//!
+//! 1. The head file says what must be there at least.
+//! 2. The last volume is read through without hashing: streams, the end of the
+//!    last complete group, gaps.
+//! 3. A group that is not complete was never acknowledged and is removed.
+//! 4. From the head's sequence on, the chain is hashed: this checks the head's
+//!    chain hash and regrows the tree.
+//!
+//! What the head names and the volumes lack is a lost tail. It is never
+//! passed over: see [`OpenError::TailLost`].
+
+use std::sync::Arc;
+
+use crate::backend::{Backend, Volume};
+use crate::chain::Chain;
+use crate::digest::Digest;
+use crate::error::{Fault, OpenError};
+use crate::format::FORMAT_VERSION;
+use crate::format::frame::{Frame, FrameEncoder};
+use crate::format::header::{FLAG_LAST_OF_GROUP, RecordKind};
+use crate::format::internal::{Genesis, Resumed};
+use crate::format::keys;
+use crate::format::slot::{SLOT_LEN, Slot, SlotError};
+use crate::format::volume::{Seal, VolumeHeader, for_each_stream};
+use crate::log::identity::LogIdentity;
+use crate::log::store::frame_at;
+use crate::log::writer::{VolumeStreams, put_frame};
+use crate::tree::Frontier;
+
+/// The end of a log, as found.
+pub(crate) struct Recovered {
+    pub(crate) identity: LogIdentity,
+    pub(crate) volume: Arc<dyn Volume>,
+    pub(crate) volume_first_seq: u64,
+    pub(crate) volume_bytes: u64,
+    pub(crate) sealed: bool,
+    pub(crate) streams: VolumeStreams,
+    pub(crate) end: End,
+    pub(crate) generation: u64,
+    /// What was lost, if going on was accepted.
+    pub(crate) lost: Option<Resumed>,
+}
+
+/// The last event and the tree up to it.
+#[derive(Debug, Clone)]
+pub(crate) struct End {
+    pub(crate) seq: u64,
+    pub(crate) chain: Chain,
+    pub(crate) frontier: Frontier,
+}
+
+/// The usable slot of a head file with the highest generation.
+pub(crate) fn newest_slot(head: &[[u8; SLOT_LEN]; 2]) -> Result<Option<Slot>, OpenError> {
+    let mut newest: Option<Slot> = None;
+    for bytes in head {
+        match Slot::parse(bytes) {
+            Ok(slot)
+                if newest
+                    .as_ref()
+                    .is_none_or(|n| n.generation < slot.generation) =>
+            {
+                newest = Some(slot);
+            }
+            Ok(_) | Err(SlotError::Damaged | SlotError::Foreign) => {}
+            Err(SlotError::Newer(found)) => {
+                return Err(OpenError::NewerFormat {
+                    found,
+                    supported: FORMAT_VERSION,
+                });
+            }
+        }
+    }
+    Ok(newest)
+}
+
+/// What a first reading of the last volume finds.
+struct Scan {
+    streams: VolumeStreams,
+    /// The last event that ends a group; one before the volume if there is none.
+    complete_to: u64,
+    /// The last event of any group.
+    present_to: u64,
+    incarnation: u32,
+    bytes: u64,
+    /// Whether frames stand behind a gap.
+    gap: bool,
+}
+
+/// Recovers the log that `backend` holds, with the volumes `volumes`.
+pub(crate) fn recover(
+    backend: &dyn Backend,
+    volumes: &mut Vec<u64>,
+    accept_loss: bool,
+) -> Result<Recovered, OpenError> {
+    let slot = match backend.head().map_err(Fault::at(0))? {
+        Some(head) => newest_slot(&head)?,
+        None => None,
+    };
+    let (volume, header) = last_volume(backend, volumes, slot.as_ref(), accept_loss)?;
+    let slot = slot.filter(|slot| slot.log_id == header.identity.log_id);
+    let seal = read_seal(&*volume, header.first_seq)?;
+    let mut scan = scan(&*volume, &header)?;
+    carry_streams(backend, volumes, &mut scan)?;
+
+    let head_seq = slot.as_ref().map(|slot| slot.seq);
+    let known_to = head_seq.max(seal.as_ref().map(|seal| seal.last_seq));
+    let mut lost = None;
+    if known_to.is_some_and(|to| to > scan.complete_to) || scan.gap {
+        let from = scan.complete_to + 1;
+        let to = known_to.unwrap_or(from).max(from);
+        if !accept_loss {
+            return Err(OpenError::TailLost { from, to });
+        }
+        lost = Some((
+            from,
+            to,
+            slot.as_ref().map_or(Digest::ZERO, |slot| slot.chain_hash),
+        ));
+    } else if slot.is_none() {
+        if !accept_loss {
+            return Err(OpenError::HeadMissing {
+                last: scan.complete_to,
+            });
+        }
+        lost = Some((scan.complete_to + 1, scan.complete_to + 1, Digest::ZERO));
+    }
+    if scan.complete_to + 1 == header.first_seq && header.first_seq == 0 {
+        return Err(Fault::corrupt(0, "genesis is missing").into());
+    }
+
+    let start = start_of_hashing(&header, slot.as_ref(), scan.complete_to);
+    let end = hash_to(&*volume, &header, start, slot.as_ref(), scan.complete_to)?;
+    let mut identity = header.identity;
+    identity.incarnation = scan.incarnation;
+    let sealed = seal.is_some_and(|seal| seal.last_seq == end.seq);
+    if scan.present_to > scan.complete_to || scan.gap {
+        remove_after(&*volume, &header, &end)?;
+        scan.streams = scan_streams_again(&*volume, &header, backend, volumes)?;
+    }
+    if !sealed {
+        remove_seal(&*volume, end.seq)?;
+    }
+    Ok(Recovered {
+        identity,
+        volume_first_seq: header.first_seq,
+        volume_bytes: scan.bytes,
+        sealed,
+        streams: scan.streams,
+        end,
+        generation: slot.as_ref().map_or(0, |slot| slot.generation),
+        lost: lost.map(|(lost_from, lost_to, lost_head)| Resumed {
+            incarnation: identity
+                .incarnation
+                .max(slot.map_or(0, |slot| slot.incarnation))
+                + 1,
+            lost_from,
+            lost_to,
+            lost_head,
+        }),
+        volume,
+    })
+}
+
+/// Opens the last volume that was ever more than begun.
+fn last_volume(
+    backend: &dyn Backend,
+    volumes: &mut Vec<u64>,
+    slot: Option<&Slot>,
+    accept_loss: bool,
+) -> Result<(Arc<dyn Volume>, VolumeHeader), OpenError> {
+    while let Some(&first_seq) = volumes.last() {
+        let at = Fault::at(first_seq);
+        let volume = backend.open(first_seq).map_err(&at)?;
+        if let Some(bytes) = volume.value(keys::HEADER).map_err(&at)? {
+            let header =
+                VolumeHeader::parse(&bytes).map_err(|bad| Fault::from((first_seq, bad)))?;
+            if header.first_seq != first_seq {
+                let what = "volume stands under another sequence's name";
+                return Err(Fault::corrupt(first_seq, what).into());
+            }
+            return Ok((volume, header));
+        }
+        if volume.above(keys::HEADER).map_err(&at)?.is_some() {
+            return Err(Fault::corrupt(first_seq, "volume has no header").into());
+        }
+        if let Some(slot) = slot
+            && slot.volume >= first_seq
+            && !accept_loss
+        {
+            return Err(OpenError::TailLost {
+                from: first_seq,
+                to: slot.seq,
+            });
+        }
+        // Its creation was cut short; nothing in it was ever acknowledged.
+        drop(volume);
+        backend.remove(first_seq).map_err(&at)?;
+        volumes.pop();
+    }
+    Err(Fault::corrupt(0, "the log has no volume").into())
+}
+
+fn read_seal(volume: &dyn Volume, first_seq: u64) -> Result<Option<Seal>, Fault> {
+    let bytes = volume.value(keys::SEAL).map_err(Fault::at(first_seq))?;
+    let seal = bytes.map(|bytes| Seal::parse(&bytes)).transpose();
+    seal.map_err(|bad| Fault::from((first_seq, bad)))
+}
+
+fn scan(volume: &dyn Volume, header: &VolumeHeader) -> Result<Scan, Fault> {
+    // An empty log's "before" is nothing; wrapping makes + 1 come out right.
+    let before = header.first_seq.wrapping_sub(1);
+    let mut scan = Scan {
+        streams: VolumeStreams {
+            complete: header.first_seq == 0,
+            ..VolumeStreams::default()
+        },
+        complete_to: before,
+        present_to: before,
+        incarnation: header.identity.incarnation,
+        bytes: 0,
+        gap: false,
+    };
+    let mut next = header.first_seq;
+    while let Some(frame) = frame_at(volume, next)? {
+        frame.for_each(|seq, entry| {
+            match entry.kind {
+                RecordKind::Event => {
+                    let name = std::str::from_utf8(entry.stream(&frame.plain)).unwrap_or_default();
+                    scan.streams.note(name, entry.stream_version, seq);
+                }
+                RecordKind::Genesis => {}
+                RecordKind::Resumed => {
+                    let meta = entry.descriptor.meta(entry.descriptor_bytes(&frame.plain));
+                    let resumed = Resumed::parse(meta).map_err(|bad| Fault::from((seq, bad)))?;
+                    scan.incarnation = resumed.incarnation;
+                }
+            }
+            if entry.flags & FLAG_LAST_OF_GROUP != 0 {
+                scan.complete_to = seq;
+            }
+            Ok::<(), Fault>(())
+        })?;
+        scan.bytes += frame.header.stored_bytes();
+        next = frame.header.last_seq() + 1;
+        scan.present_to = next - 1;
+    }
+    let behind = volume
+        .above(&keys::frame(next, 0))
+        .map_err(Fault::at(next))?;
+    scan.gap = behind.is_some_and(|(key, _)| keys::parse_frame(&key).is_some());
+    Ok(scan)
+}
+
+/// Adds the streams of the volumes before, if their index names them all.
+fn carry_streams(backend: &dyn Backend, volumes: &[u64], scan: &mut Scan) -> Result<(), Fault> {
+    let Some(&[first_seq, _]) = volumes.last_chunk() else {
+        return Ok(());
+    };
+    let at = Fault::at(first_seq);
+    let volume = backend.open(first_seq).map_err(&at)?;
+    let Some(seal) = read_seal(&*volume, first_seq)? else {
+        return Err(Fault::corrupt(first_seq, "volume has no seal"));
+    };
+    if !seal.index_complete {
+        return Ok(());
+    }
+    scan.streams.complete = true;
+    let mut key = keys::index(b"");
+    while let Some((found, part)) = volume.above(&key).map_err(&at)? {
+        for_each_stream(&part, |name, mut entry| {
+            entry.first_seq = 0;
+            scan.streams.entries.entry(name.into()).or_insert(entry);
+        })
+        .map_err(|bad| Fault::from((first_seq, bad)))?;
+        key = found.to_vec();
+    }
+    Ok(())
+}
+
+fn scan_streams_again(
+    volume: &dyn Volume,
+    header: &VolumeHeader,
+    backend: &dyn Backend,
+    volumes: &[u64],
+) -> Result<VolumeStreams, Fault> {
+    let mut again = scan(volume, header)?;
+    carry_streams(backend, volumes, &mut again)?;
+    Ok(again.streams)
+}
+
+/// The latest point at or before `complete_to` whose tree is known.
+fn start_of_hashing(header: &VolumeHeader, slot: Option<&Slot>, complete_to: u64) -> Frontier {
+    match slot {
+        Some(slot) if slot.seq <= complete_to && slot.frontier.size() > header.first_seq => {
+            slot.frontier.clone()
+        }
+        _ => header.frontier.clone(),
+    }
+}
+
+/// Follows the chain from the frame that holds the start to `complete_to`.
+fn hash_to(
+    volume: &dyn Volume,
+    header: &VolumeHeader,
+    mut frontier: Frontier,
+    slot: Option<&Slot>,
+    complete_to: u64,
+) -> Result<End, Fault> {
+    let mut chain = Chain {
+        hash: header.hash_before,
+        time: header.time_before,
+    };
+    let nothing = End {
+        seq: complete_to,
+        chain,
+        frontier: frontier.clone(),
+    };
+    if complete_to.wrapping_add(1) == header.first_seq {
+        return Ok(nothing);
+    }
+    let from = frontier.size().saturating_sub(1).max(header.first_seq);
+    let first = crate::log::store::frame_holding(volume, from)?;
+    let mut frame = first.ok_or_else(|| Fault::corrupt(from, "event is missing"))?;
+    if frame.header.first_seq > header.first_seq {
+        chain.hash = frame.header.previous;
+    }
+    loop {
+        chain.enter(&frame)?;
+        frame.for_each(|seq, entry| {
+            if seq > complete_to {
+                return Ok(());
+            }
+            chain.follow(&frame.plain, seq, entry, false)?;
+            if seq == frontier.size() {
+                frontier.push(&chain.hash);
+            }
+            match slot {
+                Some(slot) if slot.seq == seq && slot.chain_hash != chain.hash => Err(
+                    Fault::corrupt(seq, "chain hash is not the one in the head file"),
+                ),
+                _ => Ok(()),
+            }
+        })?;
+        if frame.header.last_seq() >= complete_to {
+            break;
+        }
+        let next = frame.header.last_seq() + 1;
+        let found = frame_at(volume, next)?;
+        frame = found.ok_or_else(|| Fault::corrupt(next, "event is missing"))?;
+    }
+    Ok(End {
+        seq: complete_to,
+        chain,
+        frontier,
+    })
+}
+
+/// Removes everything behind `end`: it was never acknowledged, or its loss was
+/// accepted.
+fn remove_after(volume: &dyn Volume, header: &VolumeHeader, end: &End) -> Result<(), Fault> {
+    let at = Fault::at(end.seq);
+    let next = end.seq.wrapping_add(1);
+    let cut = if next > header.first_seq {
+        crate::log::store::frame_holding(volume, end.seq)?
+            .filter(|frame| frame.header.last_seq() > end.seq)
+    } else {
+        None
+    };
+    // From the back, so that a crash in between leaves no gap.
+    while let Some((key, _)) = volume.below(keys::SEAL).map_err(&at)? {
+        match keys::parse_frame(&key) {
+            Some((first_seq, _)) if first_seq >= next => volume.remove(&key).map_err(&at)?,
+            _ => break,
+        }
+    }
+    if let Some(frame) = cut {
+        shorten(volume, &frame, end)?;
+    }
+    volume.sync().map_err(&at)
+}
+
+/// Removes a seal that no longer fits, and an index whose seal never came.
+fn remove_seal(volume: &dyn Volume, seq: u64) -> Result<(), Fault> {
+    let at = Fault::at(seq);
+    while let Some((key, _)) = volume
+        .above(&keys::frame(u64::MAX, u32::MAX))
+        .map_err(&at)?
+    {
+        volume.remove(&key).map_err(&at)?;
+    }
+    Ok(())
+}
+
+fn shorten(volume: &dyn Volume, frame: &Frame, end: &End) -> Result<(), Fault> {
+    let mut kept = 0;
+    frame.for_each(|seq, entry| {
+        if seq <= end.seq {
+            kept = entry.end();
+        }
+        Ok::<(), Fault>(())
+    })?;
+    let first_seq = frame.header.first_seq;
+    let count = u32::try_from(end.seq - first_seq + 1).expect("fewer than the frame's own count");
+    let chain = (frame.header.previous, end.chain.hash);
+    let mut encoder = FrameEncoder::default();
+    let value = encoder.encode(&frame.plain[..kept], count, first_seq, chain, true);
+    let at = Fault::at(first_seq);
+    put_frame(volume, first_seq, value).map_err(&at)?;
+    let new_parts = crate::format::frame::FrameHeader::parse(value)
+        .map_err(|bad| Fault::from((first_seq, bad)))?
+        .parts();
+    for part in new_parts..frame.header.parts() {
+        volume.remove(&keys::frame(first_seq, part)).map_err(&at)?;
+    }
+    Ok(())
+}
+
+/// What the log's genesis says; opens the first volume for it.
+pub(crate) fn genesis(volume: &dyn Volume) -> Result<Genesis, Fault> {
+    let frame = frame_at(volume, 0)?.ok_or_else(|| Fault::corrupt(0, "genesis is missing"))?;
+    let mut found = None;
+    frame.for_each(|seq, entry| {
+        if seq == 0 && entry.kind == RecordKind::Genesis {
+            let meta = entry.descriptor.meta(entry.descriptor_bytes(&frame.plain));
+            found = Some(Genesis::parse(meta).map_err(|bad| Fault::from((0, bad)))?);
+        }
+        Ok::<(), Fault>(())
+    })?;
+    found.ok_or_else(|| Fault::corrupt(0, "the first record is not genesis"))
+}

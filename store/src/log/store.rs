@@ -1,0 +1,157 @@
+//! Which volumes there are, which of them are open, and frames out of them.
+//!
+//! A volume can be open only once per process, so that everyone goes through
+//! this registry: the volume being written stays open, a few sealed ones are
+//! kept open for whoever reads next, the rest are closed as soon as the last
+//! reader leaves them.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Weak};
+
+use bytes::{Bytes, BytesMut};
+use parking_lot::{Mutex, RwLock};
+
+use crate::backend::{Backend, Volume};
+use crate::error::Fault;
+use crate::format::frame::{Frame, FrameHeader};
+use crate::format::keys;
+
+/// Sealed volumes that stay open without a reader.
+const SEALED_OPEN_MAX: usize = 2;
+
+pub(crate) struct Store {
+    pub(crate) backend: Box<dyn Backend>,
+    /// First sequences, ascending.
+    volumes: RwLock<Vec<u64>>,
+    open: Mutex<OpenVolumes>,
+}
+
+#[derive(Default)]
+struct OpenVolumes {
+    active: Option<(u64, Arc<dyn Volume>)>,
+    /// Least recently used first.
+    sealed: Vec<(u64, Arc<dyn Volume>)>,
+    /// Whoever else has a volume open.
+    held: HashMap<u64, Weak<dyn Volume>>,
+}
+
+impl Store {
+    pub(crate) fn new(backend: Box<dyn Backend>, volumes: Vec<u64>) -> Self {
+        Self {
+            backend,
+            volumes: RwLock::new(volumes),
+            open: Mutex::default(),
+        }
+    }
+
+    /// Makes `volume` the one that is written, in place of the one before.
+    pub(crate) fn set_active(&self, first_seq: u64, volume: Arc<dyn Volume>) {
+        let mut volumes = self.volumes.write();
+        if volumes.last() != Some(&first_seq) {
+            volumes.push(first_seq);
+        }
+        drop(volumes);
+        let mut open = self.open.lock();
+        if let Some((before, volume)) = open.active.replace((first_seq, volume)) {
+            open.held.insert(before, Arc::downgrade(&volume));
+        }
+    }
+
+    /// The first sequence of the volume that holds `seq`.
+    pub(crate) fn holding(&self, seq: u64) -> Option<u64> {
+        let volumes = self.volumes.read();
+        let after = volumes.partition_point(|first| *first <= seq);
+        after.checked_sub(1).map(|index| volumes[index])
+    }
+
+    /// The first sequences of the volumes before the one that is written,
+    /// newest first.
+    pub(crate) fn sealed_newest_first(&self) -> Vec<u64> {
+        self.volumes.read().iter().rev().skip(1).copied().collect()
+    }
+
+    /// The volume that starts at `first_seq`, opened if need be.
+    pub(crate) fn volume(&self, first_seq: u64) -> Result<Arc<dyn Volume>, Fault> {
+        let mut open = self.open.lock();
+        if let Some((active, volume)) = &open.active
+            && *active == first_seq
+        {
+            return Ok(Arc::clone(volume));
+        }
+        let known = match open
+            .sealed
+            .iter()
+            .position(|(first, _)| *first == first_seq)
+        {
+            Some(index) => Some(open.sealed.remove(index).1),
+            None => open.held.get(&first_seq).and_then(Weak::upgrade),
+        };
+        let volume = match known {
+            Some(volume) => volume,
+            None => self.backend.open(first_seq).map_err(Fault::at(first_seq))?,
+        };
+        open.held.retain(|_, held| held.strong_count() > 0);
+        open.held.insert(first_seq, Arc::downgrade(&volume));
+        open.sealed.push((first_seq, Arc::clone(&volume)));
+        if open.sealed.len() > SEALED_OPEN_MAX {
+            open.sealed.remove(0);
+        }
+        Ok(volume)
+    }
+
+    /// Closes everything that no reader holds.
+    pub(crate) fn close(&self) {
+        *self.open.lock() = OpenVolumes::default();
+    }
+}
+
+/// Reads the frame that starts at `first_seq`, all parts of it.
+pub(crate) fn frame_at(volume: &dyn Volume, first_seq: u64) -> Result<Option<Frame>, Fault> {
+    let at = Fault::at(first_seq);
+    let Some(value) = volume.value(&keys::frame(first_seq, 0)).map_err(&at)? else {
+        return Ok(None);
+    };
+    let header = FrameHeader::parse(&value).map_err(|bad| Fault::from((first_seq, bad)))?;
+    if header.first_seq != first_seq {
+        return Err(Fault::corrupt(
+            first_seq,
+            "frame stands under another sequence's key",
+        ));
+    }
+    let value = if header.parts() == 1 {
+        value
+    } else {
+        join(volume, &value, &header)?
+    };
+    Frame::decode(&value)
+        .map(Some)
+        .map_err(|bad| Fault::from((first_seq, bad)))
+}
+
+fn join(volume: &dyn Volume, head: &Bytes, header: &FrameHeader) -> Result<Bytes, Fault> {
+    let mut joined = BytesMut::from(&head[..]);
+    for part in 1..header.parts() {
+        let value = volume.value(&keys::frame(header.first_seq, part));
+        match value.map_err(Fault::at(header.first_seq))? {
+            Some(value) => joined.extend_from_slice(&value),
+            None => {
+                return Err(Fault::corrupt(
+                    header.first_seq,
+                    "a part of the frame is missing",
+                ));
+            }
+        }
+    }
+    Ok(joined.freeze())
+}
+
+/// Reads the frame that holds `seq`.
+pub(crate) fn frame_holding(volume: &dyn Volume, seq: u64) -> Result<Option<Frame>, Fault> {
+    let below = volume
+        .below(&keys::frame(seq + 1, 0))
+        .map_err(Fault::at(seq))?;
+    let Some((first_seq, _)) = below.and_then(|(key, _)| keys::parse_frame(&key)) else {
+        return Ok(None);
+    };
+    Ok(frame_at(volume, first_seq)?.filter(|frame| frame.header.last_seq() >= seq))
+}

@@ -1,0 +1,170 @@
+//! How a log is opened.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use crate::digest::Digest;
+use crate::format::entry::BODY_BYTES_HARD_MAX;
+
+/// A source of time: microseconds since the epoch.
+pub type Clock = Arc<dyn Fn() -> u64 + Send + Sync>;
+
+/// How a log is opened; every setting has a default.
+///
+/// ```
+/// let options = vsm_store::Options::new().body_bytes_max(64 * 1024).schema(3);
+/// # let _ = options;
+/// ```
+#[derive(Clone)]
+pub struct Options {
+    pub(crate) volume_bytes: u64,
+    pub(crate) frame_bytes: usize,
+    pub(crate) pending_bytes_max: usize,
+    pub(crate) body_bytes_max: usize,
+    pub(crate) cache_bytes: u64,
+    pub(crate) compress: bool,
+    pub(crate) clock: Clock,
+    pub(crate) schema: u32,
+    pub(crate) node_key: [u8; 32],
+    pub(crate) predecessor: Option<(u64, Digest)>,
+    pub(crate) accept_tail_loss: bool,
+    pub(crate) create: bool,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            volume_bytes: 64 * 1024 * 1024,
+            frame_bytes: 6400,
+            pending_bytes_max: 32 * 1024 * 1024,
+            body_bytes_max: 1024 * 1024,
+            cache_bytes: 16 * 1024 * 1024,
+            compress: true,
+            clock: Arc::new(wall_clock),
+            schema: 1,
+            node_key: [0; 32],
+            predecessor: None,
+            accept_tail_loss: false,
+            create: true,
+        }
+    }
+}
+
+impl Options {
+    /// The defaults.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Stored bytes after which a volume is sealed, at the next end of a
+    /// group. Default 64 MiB.
+    #[must_use]
+    pub fn volume_bytes(mut self, bytes: u64) -> Self {
+        self.volume_bytes = bytes;
+        self
+    }
+
+    /// Stored bytes that a frame aims at; at most 6400, the default.
+    #[must_use]
+    pub fn frame_bytes(mut self, bytes: usize) -> Self {
+        self.frame_bytes = bytes.clamp(512, 6400);
+        self
+    }
+
+    /// Bytes that may wait for the disk before `append` blocks. Default 32 MiB.
+    #[must_use]
+    pub fn pending_bytes_max(mut self, bytes: usize) -> Self {
+        self.pending_bytes_max = bytes;
+        self
+    }
+
+    /// The longest body that is accepted. Default 1 MiB, at most 64 MiB.
+    #[must_use]
+    pub fn body_bytes_max(mut self, bytes: usize) -> Self {
+        self.body_bytes_max = bytes.min(BODY_BYTES_HARD_MAX);
+        self
+    }
+
+    /// Cache of each open volume. Default 16 MiB.
+    #[must_use]
+    pub fn cache_bytes(mut self, bytes: u64) -> Self {
+        self.cache_bytes = bytes;
+        self
+    }
+
+    /// Whether frames are compressed where it pays. Default yes. A log may
+    /// hold both kinds.
+    #[must_use]
+    pub fn compress(mut self, compress: bool) -> Self {
+        self.compress = compress;
+        self
+    }
+
+    /// Where time comes from. Recorded time never decreases, whatever the
+    /// clock says. Default: the wall clock.
+    #[must_use]
+    pub fn clock(mut self, clock: Clock) -> Self {
+        self.clock = clock;
+        self
+    }
+
+    /// The schema version that a new log's genesis records. Default 1.
+    #[must_use]
+    pub fn schema(mut self, version: u32) -> Self {
+        self.schema = version;
+        self
+    }
+
+    /// The public key that a new log's genesis records. Default none.
+    #[must_use]
+    pub fn node_key(mut self, key: [u8; 32]) -> Self {
+        self.node_key = key;
+        self
+    }
+
+    /// The head of the log that a new log continues. Default none.
+    #[must_use]
+    pub fn predecessor(mut self, seq: u64, chain_hash: Digest) -> Self {
+        self.predecessor = Some((seq, chain_hash));
+        self
+    }
+
+    /// Whether to go on if the log has lost events that it is known to have
+    /// held. Going on raises the incarnation and records the loss. Default no.
+    #[must_use]
+    pub fn accept_tail_loss(mut self, accept: bool) -> Self {
+        self.accept_tail_loss = accept;
+        self
+    }
+
+    /// Whether to create a log where there is none. Default yes.
+    #[must_use]
+    pub fn create(mut self, create: bool) -> Self {
+        self.create = create;
+        self
+    }
+}
+
+impl fmt::Debug for Options {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Options")
+            .field("volume_bytes", &self.volume_bytes)
+            .field("frame_bytes", &self.frame_bytes)
+            .field("pending_bytes_max", &self.pending_bytes_max)
+            .field("body_bytes_max", &self.body_bytes_max)
+            .field("cache_bytes", &self.cache_bytes)
+            .field("compress", &self.compress)
+            .field("schema", &self.schema)
+            .field("accept_tail_loss", &self.accept_tail_loss)
+            .field("create", &self.create)
+            .finish_non_exhaustive()
+    }
+}
+
+fn wall_clock() -> u64 {
+    let now = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
+    u64::try_from(now.as_micros()).unwrap_or(u64::MAX)
+}
