@@ -471,7 +471,9 @@ impl Replay {
     #[must_use]
     pub fn skips(&self, system: usize, seq: Seq) -> bool {
         seq <= self.hosted[system].at
-            || self.marks.is_quarantined(&self.hosting.systems()[system], seq)
+            || self
+                .marks
+                .is_quarantined(&self.hosting.systems()[system], seq)
     }
 
     /// What was counted so far.

@@ -1,4 +1,5 @@
 //! The VSM Core node: the runtime that ties the model to the log, its API, and
 //! the `vsm` command.
 
+pub mod cli;
 pub mod runtime;

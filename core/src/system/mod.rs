@@ -1,5 +1,9 @@
 //! The subsystems, each a deterministic Mealy machine over records.
 
+mod query;
+
+pub use query::Query;
+
 use crate::{address::Role, codec::DecodeError, outbox::Outbox, record::Record, time::Timestamp};
 
 /// A subsystem. Same records in, same messages out.
@@ -24,6 +28,14 @@ pub trait System: Send {
 
     /// The state as JSON.
     fn view(&self) -> serde_json::Value;
+
+    /// A part of the state as JSON.
+    fn query(&self, query: &Query) -> serde_json::Value {
+        match query {
+            Query::Whole => self.view(),
+            _ => serde_json::Value::Null,
+        }
+    }
 }
 
 /// A subsystem before its first record; `None` when this crate has none of

@@ -53,7 +53,10 @@ impl Emitted {
     /// Every reaction to records up to `seq`.
     #[must_use]
     pub const fn through(seq: Seq) -> Self {
-        Self { algedonic: (seq, u32::MAX), ordinary: (seq, u32::MAX) }
+        Self {
+            algedonic: (seq, u32::MAX),
+            ordinary: (seq, u32::MAX),
+        }
     }
 
     const fn lane(&mut self, lane: Lane) -> &mut Emission {
@@ -65,7 +68,9 @@ impl Emitted {
 
     /// Whether a message is new; if so it counts as emitted.
     fn advance(&mut self, message: &Message) -> bool {
-        let Cause::Local { seq, index } = message.cause else { return true };
+        let Cause::Local { seq, index } = message.cause else {
+            return true;
+        };
         let watermark = self.lane(message.emitted_lane());
         let new = (seq, index) > *watermark;
         if new {
@@ -223,7 +228,11 @@ impl Actor {
             if self.seat.mailbox.caught_up(Seq(from.0 - 1)) {
                 return Ok(());
             }
-            self.shared.durable.reached(from).await.map_err(|it| Ended::Failed(it.to_string()))?;
+            self.shared
+                .durable
+                .reached(from)
+                .await
+                .map_err(|it| Ended::Failed(it.to_string()))?;
         }
     }
 
@@ -277,13 +286,20 @@ impl Actor {
             if let Err(panic) = stepped {
                 // What the records before emitted is whole; this one's is not.
                 self.scratch.clear();
-                return Err(Ended::Panicked { seq: record.seq, reason: reason(&*panic) });
+                return Err(Ended::Panicked {
+                    seq: record.seq,
+                    reason: reason(&*panic),
+                });
             }
             self.shared.counters.steps.fetch_add(1, Ordering::Relaxed);
             for message in self.scratch.drain(..) {
                 let message = self.shared.bus.hosting().settle(message);
                 if self.emitted.advance(&message) {
-                    self.outgoing.push(Outgoing { message, body: None, credit: credit.cloned() });
+                    self.outgoing.push(Outgoing {
+                        message,
+                        body: None,
+                        credit: credit.cloned(),
+                    });
                 }
             }
         }
@@ -306,7 +322,10 @@ impl Actor {
     }
 
     fn announce_deadline(&self) {
-        let deadline = self.machine.next_deadline().map_or(u64::MAX, |Timestamp(micros)| micros);
+        let deadline = self
+            .machine
+            .next_deadline()
+            .map_or(u64::MAX, |Timestamp(micros)| micros);
         let before = self.seat.deadline.swap(deadline, Ordering::AcqRel);
         if deadline < before {
             self.shared.timer.notify_one();

@@ -50,7 +50,10 @@ impl Breadcrumb {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
             Err(source) => return Err(RecoveryError::Breadcrumb { path, source }),
         };
-        Ok(Self { path, found: Mutex::new(found) })
+        Ok(Self {
+            path,
+            found: Mutex::new(found),
+        })
     }
 
     /// The records among which one killed the last process.
@@ -79,8 +82,10 @@ impl Breadcrumb {
             _ => 0,
         };
         let text = format!("{first} {last} {deaths}\n");
-        fs::write(&self.path, text)
-            .map_err(|source| RecoveryError::Breadcrumb { path: self.path.clone(), source })
+        fs::write(&self.path, text).map_err(|source| RecoveryError::Breadcrumb {
+            path: self.path.clone(),
+            source,
+        })
     }
 
     /// Nothing killed the process.
@@ -91,7 +96,10 @@ impl Breadcrumb {
         *self.found.lock() = None;
         match fs::remove_file(&self.path) {
             Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
-                Err(RecoveryError::Breadcrumb { path: self.path.clone(), source })
+                Err(RecoveryError::Breadcrumb {
+                    path: self.path.clone(),
+                    source,
+                })
             }
             _ => Ok(()),
         }
@@ -101,7 +109,11 @@ impl Breadcrumb {
 fn parse(text: &str) -> Option<Note> {
     let mut numbers = text.split_whitespace().map(str::parse::<u64>);
     let mut next = || numbers.next()?.ok();
-    Some(Note { first: next()?, last: next()?, deaths: u32::try_from(next()?).ok()? })
+    Some(Note {
+        first: next()?,
+        last: next()?,
+        deaths: u32::try_from(next()?).ok()?,
+    })
 }
 
 #[cfg(test)]

@@ -92,7 +92,13 @@ impl Bus {
         gate: Arc<Gate>,
         counters: Arc<Counters>,
     ) -> Self {
-        Self { log, hosting, mailboxes, gate, counters }
+        Self {
+            log,
+            hosting,
+            mailboxes,
+            gate,
+            counters,
+        }
     }
 
     /// What the node hosts.
@@ -140,7 +146,11 @@ impl Bus {
                     &mut buffers.by_system,
                     &mut buffers.outside,
                 );
-                Span { first, last: Seq(ticket.last), time }
+                Span {
+                    first,
+                    last: Seq(ticket.last),
+                    time,
+                }
             })?;
             for (system, mailbox) in self.mailboxes.iter().enumerate() {
                 let woken = buffers.targets.iter().any(|target| match target {
@@ -171,7 +181,10 @@ impl Bus {
                     tracing::error!(%error, id = %it.message.id, "a message does not fit the log");
                     it.message = matrix::refused(it.message.clone(), RefusalReason::Length, 0);
                     it.body = None;
-                    buffers.encoder.push(&mut buffers.batch, &it.message, None).unwrap_or(None)
+                    buffers
+                        .encoder
+                        .push(&mut buffers.batch, &it.message, None)
+                        .unwrap_or(None)
                 }
             };
             buffers.bodies.push(pushed);
@@ -185,11 +198,17 @@ impl Bus {
             Role::All => Target::Every,
             Role::Node => Target::Nobody,
             role if role.is_outside() => Target::Outside,
-            _ => self.hosting.index_of(to).map_or(Target::Nobody, Target::System),
+            _ => self
+                .hosting
+                .index_of(to)
+                .map_or(Target::Nobody, Target::System),
         }
     }
 
-    #[expect(clippy::too_many_arguments, reason = "the parts of one buffer, borrowed apart")]
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "the parts of one buffer, borrowed apart"
+    )]
     fn deliver(
         &self,
         first: Seq,
@@ -203,8 +222,16 @@ impl Bus {
         by_system.resize_with(self.mailboxes.len(), Vec::new);
         let all = outgoing.drain(..).zip(bodies).zip(targets);
         for (seq, ((it, body), target)) in (first.0..).zip(all) {
-            let record = Record { seq: Seq(seq), time, message: it.message, body: *body };
-            let delivery = Delivery { record, credit: it.credit };
+            let record = Record {
+                seq: Seq(seq),
+                time,
+                message: it.message,
+                body: *body,
+            };
+            let delivery = Delivery {
+                record,
+                credit: it.credit,
+            };
             match *target {
                 Target::System(system) => by_system[system].push(delivery),
                 Target::Every => {

@@ -28,14 +28,19 @@ impl Counters {
     /// Counts a message that is being published.
     pub fn message(&self, message: &Message) {
         self.by_channel[message.channel() as usize].fetch_add(1, Ordering::Relaxed);
-        if matches!(&message.payload, Payload::Lifecycle(Lifecycle::MessageRefused(_))) {
+        if matches!(
+            &message.payload,
+            Payload::Lifecycle(Lifecycle::MessageRefused(_))
+        ) {
             self.refused.fetch_add(1, Ordering::Relaxed);
         }
     }
 
     /// Messages published, by channel.
     pub fn by_channel(&self) -> impl Iterator<Item = (Channel, u64)> {
-        Channel::ALL.into_iter().zip(self.by_channel.iter().map(|it| it.load(Ordering::Relaxed)))
+        Channel::ALL
+            .into_iter()
+            .zip(self.by_channel.iter().map(|it| it.load(Ordering::Relaxed)))
     }
 
     /// Messages published.

@@ -24,7 +24,10 @@ impl Credits {
     /// So many messages from outside may be under way.
     #[must_use]
     pub fn new(total: usize) -> Self {
-        Self { free: Arc::new(Semaphore::new(total)), total }
+        Self {
+            free: Arc::new(Semaphore::new(total)),
+            total,
+        }
     }
 
     /// One credit that stands for `count` messages, when there are as many.

@@ -16,7 +16,9 @@ pub struct Watermark {
 /// The log is poisoned, or the node has stopped: what was waited for will
 /// never be durable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the log takes nothing more: a write to disk failed; restart the node once the disk is well")]
+#[error(
+    "the log takes nothing more: a write to disk failed; restart the node once the disk is well"
+)]
 pub struct LogStopped;
 
 /// Follows a log's watermark.
@@ -29,7 +31,10 @@ impl Durable {
     /// Begins to follow `log`.
     #[must_use]
     pub fn follow(log: &EventLog) -> Self {
-        let start = Watermark { seq: Seq(log.durable()), poisoned: false };
+        let start = Watermark {
+            seq: Seq(log.durable()),
+            poisoned: false,
+        };
         let (sender, watermark) = watch::channel(start);
         log.on_durable(move |outcome| {
             sender.send_modify(|it| match outcome {

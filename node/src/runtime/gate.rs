@@ -21,7 +21,7 @@ impl Gate {
     }
 
     /// How many wait.
-    pub fn len(&self) -> usize {
+    pub fn waiting(&self) -> usize {
         self.waiting.lock().len()
     }
 

@@ -82,7 +82,11 @@ impl Handle {
         let (message, body) = root.into_message(wall_clock());
         let id = message.id;
         let span = self.send_all(vec![(message, body)]).await?;
-        Ok(Receipt { id, seq: span.first, time: span.time })
+        Ok(Receipt {
+            id,
+            seq: span.first,
+            time: span.time,
+        })
     }
 
     /// Sends several messages from outside at once, in order, atomically.
@@ -91,7 +95,13 @@ impl Handle {
     /// As [`Handle::send`]; then none of them was delivered.
     pub async fn send_many(&self, roots: Vec<Root>) -> Result<Span, SendError> {
         let now = wall_clock();
-        self.send_all(roots.into_iter().map(|root| root.into_message(now)).collect()).await
+        self.send_all(
+            roots
+                .into_iter()
+                .map(|root| root.into_message(now))
+                .collect(),
+        )
+        .await
     }
 
     async fn send_all(
@@ -104,13 +114,25 @@ impl Handle {
         for (message, body) in &messages {
             self.check(message, body.as_ref())?;
         }
-        let credit = self.shared.credits.take(messages.len()).await.ok_or(SendError::Closing)?;
+        let credit = self
+            .shared
+            .credits
+            .take(messages.len())
+            .await
+            .ok_or(SendError::Closing)?;
         self.shared.room().await;
         let mut outgoing = messages
             .into_iter()
-            .map(|(message, body)| Outgoing { message, body, credit: Some(credit.clone()) })
+            .map(|(message, body)| Outgoing {
+                message,
+                body,
+                credit: Some(credit.clone()),
+            })
             .collect();
-        self.shared.bus.publish(&mut outgoing)?.ok_or(SendError::Closing)
+        self.shared
+            .bus
+            .publish(&mut outgoing)?
+            .ok_or(SendError::Closing)
     }
 
     fn check(&self, message: &Message, body: Option<&bytes::Bytes>) -> Result<(), SendError> {
@@ -125,7 +147,11 @@ impl Handle {
         }
         let admitted = self.shared.bus.hosting().admit(message).and_then(|()| {
             // Only what has unbounded parts needs to be measured.
-            match message.payload.has_lists().then(|| codec::encode(message).len()) {
+            match message
+                .payload
+                .has_lists()
+                .then(|| codec::encode(message).len())
+            {
                 Some(bytes) if bytes > codec::MESSAGE_BYTES_MAX => Err(Refusal::Length(bytes)),
                 _ => Ok(()),
             }
@@ -175,11 +201,18 @@ impl Handle {
     /// # Errors
     /// When the subsystem is not hosted here, or the node stops.
     pub async fn query(&self, role: Role, query: Query) -> Result<(Value, Seq), SendError> {
-        let seat = self.shared.seats.iter().position(|seat| seat.address.role == role);
+        let seat = self
+            .shared
+            .seats
+            .iter()
+            .position(|seat| seat.address.role == role);
         let seat = seat.ok_or(SendError::NotHosted(role))?;
         let (answer, answered) = oneshot::channel();
         let question = Question { query, answer };
-        self.shared.questions[seat].send(question).await.map_err(|_| SendError::Closing)?;
+        self.shared.questions[seat]
+            .send(question)
+            .await
+            .map_err(|_| SendError::Closing)?;
         let (value, seq) = answered.await.map_err(|_| SendError::Closing)?;
         self.durable(seq).await?;
         Ok((value, seq))

@@ -69,7 +69,11 @@ impl Hub {
     #[must_use]
     pub fn new(counters: Arc<Counters>) -> Self {
         let (operators, _) = broadcast::channel(OPERATOR_FEED);
-        Self { state: Mutex::default(), operators, counters }
+        Self {
+            state: Mutex::default(),
+            operators,
+            counters,
+        }
     }
 
     /// The message that will answer `message`, once it is durable. Ask before
@@ -86,7 +90,12 @@ impl Hub {
     pub fn end_of(&self, operation: MessageId) -> oneshot::Receiver<OperationEnd> {
         let (sender, receiver) = oneshot::channel();
         let mut state = self.state.lock();
-        if let Some(end) = state.ended.iter().rev().find(|end| end.operation == operation) {
+        if let Some(end) = state
+            .ended
+            .iter()
+            .rev()
+            .find(|end| end.operation == operation)
+        {
             // The receiver is in our hands: it takes it.
             let _ = sender.send(end.clone());
         } else {
@@ -110,7 +119,11 @@ impl Hub {
     /// it the connection it belongs to.
     pub fn connect(&self, unit: Name, session: Session, sender: UnitLine) {
         let mut state = self.state.lock();
-        if state.units.get(&unit).is_none_or(|line| line.session <= session) {
+        if state
+            .units
+            .get(&unit)
+            .is_none_or(|line| line.session <= session)
+        {
             state.units.insert(unit, Line { session, sender });
         }
     }
@@ -118,7 +131,11 @@ impl Hub {
     /// Lets a unit's line go, if it is still this session's.
     pub fn disconnect(&self, unit: &Name, session: Session) {
         let mut state = self.state.lock();
-        if state.units.get(unit).is_some_and(|line| line.session == session) {
+        if state
+            .units
+            .get(unit)
+            .is_some_and(|line| line.session == session)
+        {
             state.units.remove(unit);
         }
     }
@@ -139,7 +156,9 @@ impl Hub {
         if released.is_empty() {
             return;
         }
-        self.counters.released.fetch_add(released.len() as u64, Ordering::Relaxed);
+        self.counters
+            .released
+            .fetch_add(released.len() as u64, Ordering::Relaxed);
         let mut state = self.state.lock();
         for delivery in released.drain(..) {
             let record = Arc::new(delivery.record);
@@ -190,7 +209,9 @@ impl State {
 
 /// The unit that a message is for, if it is for one.
 fn unit(record: &Record) -> Option<&Name> {
-    let Payload::Operations(payload) = &record.message.payload else { return None };
+    let Payload::Operations(payload) = &record.message.payload else {
+        return None;
+    };
     match payload {
         Operations::Dispatch(it) => Some(&it.unit),
         Operations::OutcomeAck(it) => Some(&it.unit),
@@ -205,11 +226,20 @@ fn unit(record: &Record) -> Option<&Name> {
 
 /// The end of an operation, if a message is one.
 fn end(record: &Record) -> Option<OperationEnd> {
-    let Payload::Operations(payload) = &record.message.payload else { return None };
+    let Payload::Operations(payload) = &record.message.payload else {
+        return None;
+    };
     match payload {
-        Operations::OutcomeAck(it) => it.state.filter(|state| state.is_final()).map(|state| {
-            OperationEnd { operation: it.operation, state, output: it.output, reason: None }
-        }),
+        Operations::OutcomeAck(it) => {
+            it.state
+                .filter(|state| state.is_final())
+                .map(|state| OperationEnd {
+                    operation: it.operation,
+                    state,
+                    output: it.output,
+                    reason: None,
+                })
+        }
         Operations::Closed(it) => Some(OperationEnd {
             operation: it.operation,
             state: it.state,

@@ -5,7 +5,7 @@
 //! filtered by recipient and type without decoding anything.
 
 use vsm_core::{BodyRef, Digest, Message, Record, Seq, Timestamp, codec};
-use vsm_store::{Batch, Event, EventError, NewEvent};
+use vsm_store::{Batch, Event, EventError, NewEvent, RecordKind};
 
 /// An event of the log is no message.
 #[derive(Debug, thiserror::Error)]
@@ -59,16 +59,21 @@ impl Encoder {
 /// # Errors
 /// When the event is no message: the log was written by something else.
 pub fn record(event: &Event) -> Result<Option<Record>, JournalError> {
-    if !event.is_application() {
+    if event.record_kind() != RecordKind::Event {
         return Ok(None);
     }
     let seq = Seq(event.seq());
-    let message =
-        codec::decode(event.meta()).map_err(|source| JournalError { seq, source })?;
-    let body = event
-        .body_commitment()
-        .map(|digest| BodyRef { len: event.body_len(), digest: Digest(digest.0) });
-    Ok(Some(Record { seq, time: Timestamp(event.time()), message, body }))
+    let message = codec::decode(event.meta()).map_err(|source| JournalError { seq, source })?;
+    let body = event.body_commitment().map(|digest| BodyRef {
+        len: event.body_len(),
+        digest: Digest(digest.0),
+    });
+    Ok(Some(Record {
+        seq,
+        time: Timestamp(event.time()),
+        message,
+        body,
+    }))
 }
 
 /// Whether an event belongs to the lifecycle, without decoding it.

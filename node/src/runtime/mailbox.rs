@@ -98,14 +98,17 @@ impl Mailbox {
     /// the log up to at least `upto`.
     pub fn rewind(&self, seq: Seq, upto: Seq) {
         let mut state = self.state.lock();
-        let waiting = state.queue.back().map_or(Seq(0), |delivery| delivery.record.seq);
+        let waiting = state
+            .queue
+            .back()
+            .map_or(Seq(0), |delivery| delivery.record.seq);
         state.passed_over = state.passed_over.max(waiting).max(upto);
         state.queue.clear();
         state.behind_from = Some(seq);
     }
 
     /// How many deliveries wait.
-    pub fn len(&self) -> usize {
+    pub fn waiting(&self) -> usize {
         self.state.lock().queue.len()
     }
 

@@ -32,7 +32,7 @@ pub mod timers;
 
 use std::{
     path::Path,
-    sync::{Arc, atomic::Ordering},
+    sync::Arc,
     time::{Duration, SystemTime},
 };
 
@@ -47,12 +47,6 @@ use vsm_core::{
 };
 use vsm_store::EventLog;
 
-pub use self::{
-    handle::{Handle, SendError},
-    options::{Hooks, RuntimeOptions},
-    recovery::RecoveryError,
-    root::{Receipt, Root},
-};
 use self::{
     actor::{Question, Seat},
     breadcrumb::Breadcrumb,
@@ -65,6 +59,12 @@ use self::{
     mailbox::Mailbox,
     quarantine::Quarantine,
 };
+pub use self::{
+    handle::{Handle, SendError},
+    options::{Hooks, RuntimeOptions},
+    recovery::RecoveryError,
+    root::{Receipt, Root},
+};
 
 /// Questions that may wait for a subsystem.
 const QUESTIONS_MAX: usize = 256;
@@ -74,7 +74,9 @@ const DRAIN: Duration = Duration::from_secs(10);
 /// The wall clock.
 #[must_use]
 pub fn wall_clock() -> Timestamp {
-    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    let since = SystemTime::now()
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .unwrap_or_default();
     Timestamp(u64::try_from(since.as_micros()).unwrap_or(u64::MAX))
 }
 
@@ -143,9 +145,17 @@ impl Shared {
         let (message, body) = root.into_message(wall_clock());
         self.bus.hosting().admit(&message)?;
         let id = message.id;
-        let mut outgoing = vec![Outgoing { message, body, credit: None }];
+        let mut outgoing = vec![Outgoing {
+            message,
+            body,
+            credit: None,
+        }];
         match self.bus.publish(&mut outgoing)? {
-            Some(span) => Ok(Receipt { id, seq: span.first, time: span.time }),
+            Some(span) => Ok(Receipt {
+                id,
+                seq: span.first,
+                time: span.time,
+            }),
             None => Err(SendError::Closing),
         }
     }
@@ -168,7 +178,11 @@ impl Shared {
             std::mem::take(&mut refusals.unrecorded)
         };
         let record = matrix::refused(message, refusal.reason(), unrecorded);
-        let mut outgoing = vec![Outgoing { message: record, body: None, credit: None }];
+        let mut outgoing = vec![Outgoing {
+            message: record,
+            body: None,
+            credit: None,
+        }];
         if let Err(error) = self.bus.publish(&mut outgoing) {
             tracing::error!(%error, "a refusal could not be recorded");
         }
@@ -230,8 +244,11 @@ impl Runtime {
         };
 
         let counters = Arc::new(Counters::default());
-        let mailboxes: Vec<_> =
-            hosting.systems().iter().map(|_| Arc::new(Mailbox::default())).collect();
+        let mailboxes: Vec<_> = hosting
+            .systems()
+            .iter()
+            .map(|_| Arc::new(Mailbox::default()))
+            .collect();
         let gate = Arc::new(Gate::default());
         let hub = Arc::new(Hub::new(counters.clone()));
         let seats: Vec<_> = hosting
@@ -281,8 +298,7 @@ impl Runtime {
 
         let mut tasks = JoinSet::new();
         for ((seat, (machine, at)), asked) in seats.iter().zip(begun.machines).zip(asked) {
-            let actor =
-                supervisor::supervise(shared.clone(), seat.clone(), machine, at, asked);
+            let actor = supervisor::supervise(shared.clone(), seat.clone(), machine, at, asked);
             tasks.spawn(actor);
         }
         let running_gate = gate.run(durable, hub);
@@ -300,7 +316,10 @@ impl Runtime {
             keeping.await;
             Ok(())
         });
-        Ok(Self { handle: Handle::new(shared), tasks })
+        Ok(Self {
+            handle: Handle::new(shared),
+            tasks,
+        })
     }
 
     /// How to reach it.
@@ -343,7 +362,12 @@ impl Runtime {
         shared.closing.send_replace(true);
         let drained = tokio::time::timeout(DRAIN, shared.quiet()).await.is_ok();
         if drained {
-            let stopped = Root::by_node(Role::All, Stopped { reason: Text::cut(reason) });
+            let stopped = Root::by_node(
+                Role::All,
+                Stopped {
+                    reason: Text::cut(reason),
+                },
+            );
             match shared.publish_own(stopped) {
                 Ok(receipt) => {
                     let _ = shared.durable.reached(receipt.seq).await;

@@ -42,7 +42,9 @@ impl Hooks {
     /// as the step's.
     #[must_use]
     pub fn on_step(f: impl Fn(&Address, &Record) + Send + Sync + 'static) -> Self {
-        Self { before_step: Some(Arc::new(f)) }
+        Self {
+            before_step: Some(Arc::new(f)),
+        }
     }
 
     pub(crate) const fn is_set(&self) -> bool {

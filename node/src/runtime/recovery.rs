@@ -24,7 +24,9 @@ use vsm_core::{
     },
     replay::Marks,
 };
-use vsm_store::{AppendError, Batch, EventError, EventLog, ReadError, SnapshotError, SnapshotInfo};
+use vsm_store::{
+    AppendError, Batch, EventError, EventLog, ReadError, RecordKind, SnapshotError, SnapshotInfo,
+};
 
 use super::{
     Hooks, Root, actor,
@@ -66,7 +68,9 @@ pub enum RecoveryError {
         source: codec::DecodeError,
     },
     /// The log was written by a node of another name.
-    #[error("this log is of node {found:?}, the configuration says {configured:?}; give each node its own directory")]
+    #[error(
+        "this log is of node {found:?}, the configuration says {configured:?}; give each node its own directory"
+    )]
     OtherNode {
         /// The log's.
         found: String,
@@ -121,7 +125,13 @@ pub fn recover(
     breadcrumb: Option<&Breadcrumb>,
 ) -> Result<Begun, RecoveryError> {
     same_node(log, hosting)?;
-    let mut recovery = Recovery { log, hosting, hooks, breadcrumb, encoder: Encoder::default() };
+    let mut recovery = Recovery {
+        log,
+        hosting,
+        hooks,
+        breadcrumb,
+        encoder: Encoder::default(),
+    };
     let mut panics = BTreeMap::<(Address, Seq), u32>::new();
     recovery.quarantine_what_aborted()?;
     loop {
@@ -133,14 +143,24 @@ pub fn recover(
                 return Ok(begun);
             }
             Err(Failure::Error(error)) => return Err(error),
-            Err(Failure::Panicked { system, seq, reason }) => {
+            Err(Failure::Panicked {
+                system,
+                seq,
+                reason,
+            }) => {
                 tracing::error!(%system, %seq, reason, "a step panicked during recovery");
                 let count = panics.entry((system.clone(), seq)).or_default();
                 *count += 1;
                 match *count {
                     1 => {}
                     2 => recovery.quarantine(system, seq, &reason)?,
-                    _ => return Err(RecoveryError::Poison { system, seq, reason }),
+                    _ => {
+                        return Err(RecoveryError::Poison {
+                            system,
+                            seq,
+                            reason,
+                        });
+                    }
                 }
             }
         }
@@ -149,7 +169,9 @@ pub fn recover(
 
 fn same_node(log: &EventLog, hosting: &Hosting) -> Result<(), RecoveryError> {
     for event in log.read(1) {
-        let Some(record) = journal::record(&event?)? else { continue };
+        let Some(record) = journal::record(&event?)? else {
+            continue;
+        };
         if let Payload::Lifecycle(Lifecycle::Started(started)) = record.message.payload {
             if started.node != *hosting.node() {
                 return Err(RecoveryError::OtherNode {
@@ -165,7 +187,11 @@ fn same_node(log: &EventLog, hosting: &Hosting) -> Result<(), RecoveryError> {
 
 enum Failure {
     Error(RecoveryError),
-    Panicked { system: Address, seq: Seq, reason: String },
+    Panicked {
+        system: Address,
+        seq: Seq,
+        reason: String,
+    },
 }
 
 impl<E: Into<RecoveryError>> From<E> for Failure {
@@ -201,9 +227,13 @@ impl Recovery<'_> {
             let Some(info) = info else { continue };
             let state = self.log.load_snapshot(&info).map_err(RecoveryError::from)?;
             let address = self.hosting.systems()[system].clone();
-            replay.restore(system, Seq(info.seq), &state).map_err(|source| {
-                RecoveryError::State { system: address.clone(), seq: Seq(info.seq), source }
-            })?;
+            replay
+                .restore(system, Seq(info.seq), &state)
+                .map_err(|source| RecoveryError::State {
+                    system: address.clone(),
+                    seq: Seq(info.seq),
+                    source,
+                })?;
             snapshots.insert(address, info);
         }
         self.fold(&mut replay, survey.since, last)?;
@@ -212,7 +242,10 @@ impl Recovery<'_> {
         let completed = self.complete(&mut replay)?;
         // A first run has nothing to recover.
         if last > Seq(0) {
-            let recovered = Recovered { upto: last, completed };
+            let recovered = Recovered {
+                upto: last,
+                completed,
+            };
             self.append(&mut replay, vec![root(Role::All, recovered)])?;
             fail::fail_point!("node.recovery.after_recovered");
             self.complete(&mut replay)?;
@@ -247,7 +280,7 @@ impl Recovery<'_> {
             let mut named = Vec::new();
             for event in self.log.read(since.0 + 1) {
                 let event = event?;
-                if !event.is_application() || !journal::is_lifecycle(&event) {
+                if event.record_kind() != RecordKind::Event || !journal::is_lifecycle(&event) {
                     continue;
                 }
                 if let Some(record) = journal::record(&event)? {
@@ -261,22 +294,32 @@ impl Recovery<'_> {
             }
             let mut all_named = true;
             for (system, of_system) in self.hosting.systems().iter().zip(&mut candidates) {
-                let Some(info) = of_system.first() else { continue };
+                let Some(info) = of_system.first() else {
+                    continue;
+                };
                 if !self.is_named(system, info, &named) {
                     of_system.remove(0);
                     all_named = false;
                 }
             }
             if all_named {
-                let chosen =
-                    candidates.into_iter().map(|of_system| of_system.into_iter().next()).collect();
-                return Ok(Survey { marks, chosen, since });
+                let chosen = candidates
+                    .into_iter()
+                    .map(|of_system| of_system.into_iter().next())
+                    .collect();
+                return Ok(Survey {
+                    marks,
+                    chosen,
+                    since,
+                });
             }
         }
     }
 
     fn is_named(&self, system: &Address, info: &SnapshotInfo, named: &[SnapshotTaken]) -> bool {
-        let taken = named.iter().find(|taken| taken.system == *system && taken.seq.0 == info.seq);
+        let taken = named
+            .iter()
+            .find(|taken| taken.system == *system && taken.seq.0 == info.seq);
         let Some(taken) = taken else { return false };
         match self.log.load_snapshot(info) {
             Ok(state) if Digest::of(&state) == taken.state => true,
@@ -303,7 +346,10 @@ impl Recovery<'_> {
             };
             if let Some(breadcrumb) = self.breadcrumb {
                 let seq = record.seq.0;
-                if careful.as_ref().is_some_and(|suspects| suspects.contains(&seq)) {
+                if careful
+                    .as_ref()
+                    .is_some_and(|suspects| suspects.contains(&seq))
+                {
                     breadcrumb.drop_at(seq, seq)?;
                 } else if seq.is_multiple_of(CHUNK)
                     || seq == since.0 + 1
@@ -334,10 +380,17 @@ impl Recovery<'_> {
             Ok(done) => Ok(done.map_err(RecoveryError::from)?),
             Err(panic) => {
                 let system = replay.stepping().map_or_else(
-                    || Address { instance: None, ..record.message.to.clone() },
+                    || Address {
+                        instance: None,
+                        ..record.message.to.clone()
+                    },
                     |system| hosting.systems()[system].clone(),
                 );
-                Err(Failure::Panicked { system, seq: record.seq, reason: actor::reason(&*panic) })
+                Err(Failure::Panicked {
+                    system,
+                    seq: record.seq,
+                    reason: actor::reason(&*panic),
+                })
             }
         }
     }
@@ -361,16 +414,24 @@ impl Recovery<'_> {
         let mut bodies = Vec::new();
         for message in &messages {
             bodies.push(
-                self.encoder.push(&mut batch, message, None).map_err(RecoveryError::from)?,
+                self.encoder
+                    .push(&mut batch, message, None)
+                    .map_err(RecoveryError::from)?,
             );
         }
         let ticket = self.log.append(&batch).map_err(RecoveryError::from)?;
         // Each must be durable before the next depends on it.
-        self.log.wait_durable(ticket.last).map_err(RecoveryError::from)?;
+        self.log
+            .wait_durable(ticket.last)
+            .map_err(RecoveryError::from)?;
         fail::fail_point!("node.recovery.during_completion");
         for ((seq, message), body) in (ticket.first..).zip(messages).zip(bodies) {
-            let record =
-                Record { seq: Seq(seq), time: Timestamp(ticket.time), message, body };
+            let record = Record {
+                seq: Seq(seq),
+                time: Timestamp(ticket.time),
+                message,
+                body,
+            };
             self.apply(replay, &record)?;
         }
         Ok(())
@@ -378,9 +439,15 @@ impl Recovery<'_> {
 
     /// Records that killed the process more than once while being folded.
     fn quarantine_what_aborted(&mut self) -> Result<(), RecoveryError> {
-        let Some(breadcrumb) = self.breadcrumb else { return Ok(()) };
-        let Some(seq) = breadcrumb.condemned() else { return Ok(()) };
-        let Some(event) = self.log.event(seq)? else { return Ok(()) };
+        let Some(breadcrumb) = self.breadcrumb else {
+            return Ok(());
+        };
+        let Some(seq) = breadcrumb.condemned() else {
+            return Ok(());
+        };
+        let Some(event) = self.log.event(seq)? else {
+            return Ok(());
+        };
         if let Some(record) = journal::record(&event)? {
             let systems: Vec<_> = match record.message.to.role {
                 Role::All => self.hosting.systems().to_vec(),
@@ -392,24 +459,27 @@ impl Recovery<'_> {
                     .collect(),
             };
             for system in systems {
-                self.quarantine(system, record.seq, "the process died while folding it, twice")?;
+                self.quarantine(
+                    system,
+                    record.seq,
+                    "the process died while folding it, twice",
+                )?;
             }
         }
         breadcrumb.clear()
     }
 
-    fn quarantine(
-        &mut self,
-        system: Address,
-        seq: Seq,
-        reason: &str,
-    ) -> Result<(), RecoveryError> {
+    fn quarantine(&mut self, system: Address, seq: Seq, reason: &str) -> Result<(), RecoveryError> {
         let pain = Pain {
             unit: None,
             reason: Text::cut(&format!("{system} skips record {seq}: {reason}")),
             evidence: Some(seq),
         };
-        let quarantined = Quarantined { system, seq, reason: Text::cut(reason) };
+        let quarantined = Quarantined {
+            system,
+            seq,
+            reason: Text::cut(reason),
+        };
         let mut batch = Batch::new();
         for message in [root(Role::Node, quarantined), root(Role::S5, pain)] {
             self.encoder.push(&mut batch, &message, None)?;

@@ -1,9 +1,7 @@
 //! Messages that begin something: from a client, a unit, a person, the node.
 
 use bytes::Bytes;
-use vsm_core::{
-    Address, Message, MessageId, Name, Payload, Role, Seq, Text, Timestamp,
-};
+use vsm_core::{Address, Message, MessageId, Name, Payload, Role, Seq, Text, Timestamp};
 
 /// A message from outside, before it has an identity.
 #[derive(Clone, Debug)]
@@ -83,8 +81,7 @@ impl Root {
 
     pub(crate) fn into_message(self, now: Timestamp) -> (Message, Option<Bytes>) {
         let id = self.id.unwrap_or_else(|| MessageId::v7(now, random()));
-        let mut message =
-            Message::root(id, self.from, self.to, self.payload, now, self.principal);
+        let mut message = Message::root(id, self.from, self.to, self.payload, now, self.principal);
         message.correlation = self.correlation.unwrap_or(id);
         message.deadline = self.deadline;
         message.metadata = self.metadata.into_iter().collect();
@@ -95,7 +92,9 @@ impl Root {
 /// The principal of what the node itself causes.
 fn node_principal() -> Name {
     // A constant that is a name.
-    "node".parse().unwrap_or_else(|_| unreachable!("\"node\" is a name"))
+    "node"
+        .parse()
+        .unwrap_or_else(|_| unreachable!("\"node\" is a name"))
 }
 
 /// A new identity for a message from outside.

@@ -11,7 +11,9 @@ use std::{
 
 use parking_lot::Mutex;
 use tokio::sync::mpsc;
-use vsm_core::{Address, Digest, Role, Seq, machine::STATE_FORMAT, payload::lifecycle::SnapshotTaken};
+use vsm_core::{
+    Address, Digest, Role, Seq, machine::STATE_FORMAT, payload::lifecycle::SnapshotTaken,
+};
 use vsm_store::SnapshotInfo;
 
 use super::{Root, Shared};
@@ -56,14 +58,27 @@ pub fn name(address: &Address) -> String {
 pub async fn run(shared: Arc<Shared>, mut states: mpsc::UnboundedReceiver<Kept>) {
     while let Some(kept) = states.recv().await {
         if let Err(error) = keep(&shared, kept).await {
-            tracing::warn!(error, "no snapshot was taken; recovery starts at an earlier one");
+            tracing::warn!(
+                error,
+                "no snapshot was taken; recovery starts at an earlier one"
+            );
         }
     }
 }
 
 async fn keep(shared: &Arc<Shared>, kept: Kept) -> Result<(), String> {
-    shared.durable.reached(kept.reactions).await.map_err(|it| it.to_string())?;
-    let Kept { address, seq, behaviour, state, .. } = kept;
+    shared
+        .durable
+        .reached(kept.reactions)
+        .await
+        .map_err(|it| it.to_string())?;
+    let Kept {
+        address,
+        seq,
+        behaviour,
+        state,
+        ..
+    } = kept;
     let digest = Digest::of(&state);
     let log = shared.bus.log().clone();
     let file = name(&address);
@@ -82,7 +97,11 @@ async fn keep(shared: &Arc<Shared>, kept: Kept) -> Result<(), String> {
     let receipt = shared
         .publish_own(Root::by_node(Role::Node, taken))
         .map_err(|it| it.to_string())?;
-    shared.durable.reached(receipt.seq).await.map_err(|it| it.to_string())?;
+    shared
+        .durable
+        .reached(receipt.seq)
+        .await
+        .map_err(|it| it.to_string())?;
     fail::fail_point!("node.snapshot.after_record");
     shared.latest.note(address, info);
     shared.counters.snapshots.fetch_add(1, Ordering::Relaxed);

@@ -40,8 +40,14 @@ pub async fn supervise(
 ) -> Result<(), String> {
     let mut panics = BTreeMap::<Seq, u32>::new();
     let mut restarts = VecDeque::new();
-    let mut actor =
-        Actor::new(shared.clone(), seat.clone(), machine, at, Emitted::through(shared.begun), questions);
+    let mut actor = Actor::new(
+        shared.clone(),
+        seat.clone(),
+        machine,
+        at,
+        Emitted::through(shared.begun),
+        questions,
+    );
     loop {
         let (ended, emitted, questions) = actor.run().await;
         let (seq, reason) = match ended {
@@ -57,7 +63,9 @@ pub async fn supervise(
         restarts.push_back(now);
         restarts.retain(|then: &Instant| now.duration_since(*then) < RESTARTS_WITHIN);
         if restarts.len() > RESTARTS_MAX {
-            return Err(format!("{address} was restarted {RESTARTS_MAX} times within {RESTARTS_WITHIN:?}; last at record {seq}: {reason}"));
+            return Err(format!(
+                "{address} was restarted {RESTARTS_MAX} times within {RESTARTS_WITHIN:?}; last at record {seq}: {reason}"
+            ));
         }
 
         let count = panics.entry(seq).or_default();
@@ -68,31 +76,52 @@ pub async fn supervise(
         fail::fail_point!("node.restart.before_fold");
         let (machine, at) = last_state(&shared, &seat)?;
         seat.mailbox.rewind(at.next(), seq);
-        actor = Actor::new(shared.clone(), seat.clone(), machine, at, emitted, questions);
+        actor = Actor::new(
+            shared.clone(),
+            seat.clone(),
+            machine,
+            at,
+            emitted,
+            questions,
+        );
     }
 }
 
 fn quarantine(shared: &Shared, seat: &Seat, seq: Seq, reason: &str) -> Result<(), String> {
     let system = seat.address.clone();
-    let quarantined =
-        Quarantined { system: system.clone(), seq, reason: Text::cut(reason) };
+    let quarantined = Quarantined {
+        system: system.clone(),
+        seq,
+        reason: Text::cut(reason),
+    };
     let pain = Pain {
         unit: None,
         reason: Text::cut(&format!("{system} skips record {seq}: {reason}")),
         evidence: Some(seq),
     };
-    shared.publish_own(Root::by_node(Role::Node, quarantined)).map_err(|it| it.to_string())?;
+    shared
+        .publish_own(Root::by_node(Role::Node, quarantined))
+        .map_err(|it| it.to_string())?;
     shared.quarantine.add(system, seq);
     shared.counters.quarantined.fetch_add(1, Ordering::Relaxed);
-    shared.publish_own(Root::by_node(Role::S5, pain)).map_err(|it| it.to_string())?;
+    shared
+        .publish_own(Root::by_node(Role::S5, pain))
+        .map_err(|it| it.to_string())?;
     Ok(())
 }
 
 /// The machine of the last snapshot that counts, or a new one.
 fn last_state(shared: &Shared, seat: &Seat) -> Result<(Machine, Seq), String> {
-    let identity = Identity { log: shared.log_id, address: seat.address.clone() };
+    let identity = Identity {
+        log: shared.log_id,
+        address: seat.address.clone(),
+    };
     if let Some(info) = shared.latest.of(&seat.address) {
-        let state = shared.bus.log().load_snapshot(&info).map_err(|it| it.to_string())?;
+        let state = shared
+            .bus
+            .log()
+            .load_snapshot(&info)
+            .map_err(|it| it.to_string())?;
         let machine = Machine::restore(identity, &state).map_err(|it| it.to_string())?;
         return Ok((machine, Seq(info.seq)));
     }

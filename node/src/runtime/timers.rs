@@ -38,7 +38,9 @@ pub async fn run(shared: Arc<Shared>, seats: Vec<Arc<Seat>>) {
                 next = next.min(deadline);
                 continue;
             }
-            let payload = Tick { deadline: Timestamp(deadline) };
+            let payload = Tick {
+                deadline: Timestamp(deadline),
+            };
             match shared.publish_own(Root::by_node(seat.address.role, payload)) {
                 Ok(receipt) => *tick = receipt.seq.0,
                 Err(_) => return,
@@ -46,7 +48,9 @@ pub async fn run(shared: Arc<Shared>, seats: Vec<Arc<Seat>>) {
         }
         let jump = clock.jump();
         if jump != 0
-            && shared.publish_own(Root::by_node(Role::All, ClockJumped { micros: jump })).is_err()
+            && shared
+                .publish_own(Root::by_node(Role::All, ClockJumped { micros: jump }))
+                .is_err()
         {
             return;
         }
@@ -66,7 +70,10 @@ struct ClockWatch {
 
 impl ClockWatch {
     fn begin() -> Self {
-        Self { wall: wall_clock(), monotonic: Instant::now() }
+        Self {
+            wall: wall_clock(),
+            monotonic: Instant::now(),
+        }
     }
 
     /// By how much the wall clock jumped since the last look; 0 when it did
@@ -75,9 +82,17 @@ impl ClockWatch {
         let now = Self::begin();
         let passed = now.monotonic.duration_since(self.monotonic).as_micros();
         let passed = i64::try_from(passed).unwrap_or(i64::MAX);
-        let shown = now.wall.0.cast_signed().saturating_sub(self.wall.0.cast_signed());
+        let shown = now
+            .wall
+            .0
+            .cast_signed()
+            .saturating_sub(self.wall.0.cast_signed());
         *self = now;
         let drift = shown.saturating_sub(passed);
-        if drift.abs() > DRIFT_MAX_MICROS { drift } else { 0 }
+        if drift.abs() > DRIFT_MAX_MICROS {
+            drift
+        } else {
+            0
+        }
     }
 }
