@@ -3,6 +3,7 @@
 //! Data goes to stdout, everything else to stderr. Exit codes are in
 //! [`exit`].
 
+pub mod bench;
 pub mod exit;
 pub mod log;
 pub mod output;
@@ -63,6 +64,9 @@ pub struct Global {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Quick figures on this machine, with the disk's ceiling beside them.
+    #[command(subcommand)]
+    Bench(bench::BenchCommand),
     /// Read, verify, replay and audit a log.
     #[command(subcommand)]
     Log(log::LogCommand),
@@ -73,6 +77,7 @@ enum Command {
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
     let done = match cli.command {
+        Command::Bench(command) => bench::run(&cli.global, &command),
         Command::Log(command) => log::run(&cli.global, command),
     };
     exit::code(done)

@@ -98,7 +98,8 @@ fn node_principal() -> Name {
 }
 
 /// A new identity for a message from outside.
-pub(crate) fn draw_id() -> MessageId {
+#[must_use]
+pub fn draw_id() -> MessageId {
     MessageId::v7(super::wall_clock(), random())
 }
 
