@@ -1,16 +1,106 @@
 //! A tamper-evident, durable, replayable event log in a directory.
+//!
+//! No server, no runtime, no knowledge of what is in the events: bytes in,
+//! bytes out, in order, for good.
+//!
+//! # A first log
+//!
+//! ```
+//! use vsm_store::{Batch, EventLog, NewEvent, Options};
+//!
+//! # let dir = tempfile::tempdir()?;
+//! # let dir = dir.path();
+//! let log = EventLog::open(dir, Options::new())?;
+//!
+//! let mut batch = Batch::new();
+//! batch.push(&NewEvent {
+//!     stream: "orders/17",
+//!     kind: "placed",
+//!     key: None,
+//!     meta: b"2 units",
+//!     body: Some(b"to be delivered to Ada"),
+//! })?;
+//! let ticket = log.append(&batch)?; // has its place: sequence 1
+//! ticket.wait()?;                   // is on the device
+//!
+//! for event in log.read(1) {
+//!     let event = event?;
+//!     println!("{} {} {:?}", event.seq(), event.stream(), event.body());
+//! }
+//! log.close()?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # Events
+//!
+//! An event belongs to a **stream**, has a **type**, a **meta** and an optional
+//! **body**. Meta is hashed with the event and stays for good. The body is only
+//! committed to, under a random salt, so that it can be removed later without
+//! breaking the chain and without being guessed from what remains.
+//!
+//! Events are numbered without a gap. Sequence 0 is genesis, which names the
+//! log; yours start at 1. Within its stream each has a version, from 1. Time
+//! never goes back.
+//!
+//! # Appending
+//!
+//! [`EventLog::append`] takes a [`Batch`]: all of it or none of it gets into
+//! the log. It returns a [`Ticket`] at once. One thread per log writes and
+//! syncs all that is pending, as often as the disk can; one sync serves
+//! everything appended before it. [`Ticket::wait`] returns when the events are
+//! on the device; nobody should be told about an event before that.
+//!
+//! When the disk can't keep up, `append` blocks once
+//! [`Options::pending_bytes_max`] is waiting. Who may not block asks
+//! [`EventLog::has_room`] and listens with [`EventLog::on_durable`].
+//!
+//! After a failed write the log is **poisoned**: everything later is refused
+//! with [`AppendError::Poisoned`]. A failed sync is never tried again, since
+//! the system may by then have dropped what it could not write.
+//!
+//! # Reading
+//!
+//! [`EventLog::read`] and [`EventLog::read_back`] give what is durable, from
+//! any sequence. Events share the memory of the block they came in.
+//! [`Reader::hashed`] also checks each event against the chain.
+//!
+//! # Tampering and loss
+//!
+//! Each event's 128-byte [header](format::header) holds the hash of the header
+//! before it; an RFC 6962 Merkle tree stands over all of them. [`verify`]
+//! checks a log without touching it and names the first bad sequence.
+//!
+//! A chain alone does not show that its end is gone. The head file, kept
+//! outside of the volumes, names what was durable a moment ago; a log that
+//! lacks it is refused with [`OpenError::TailLost`]. Going on regardless takes
+//! [`Options::accept_tail_loss`], raises the log's incarnation, and is itself
+//! recorded. What this can't show is a whole directory that was replaced by an
+//! older copy of itself: for that, keep [`EventLog::head`] somewhere else.
+//!
+//! # Snapshots
+//!
+//! [`EventLog::put_snapshot`] keeps bytes that stand for all events up to a
+//! sequence. They are bound to the chain hash there, and refused by a log that
+//! does not have that event.
+//!
+//! # On disk
+//!
+//! A directory of [sled](https://docs.rs/sled) databases, 64 MiB each, of which
+//! only the last is open for writing. [the format](mod@format) and `docs/log-format.md` draw
+//! it to the byte. sled does not sync to the device by itself and does not
+//! report a lost tail; this crate does both.
 
-pub(crate) mod backend;
-pub(crate) mod batch;
+mod backend;
+mod batch;
 mod chain;
-pub(crate) mod digest;
+mod digest;
 mod directory;
-pub(crate) mod error;
-pub(crate) mod event;
+mod error;
+mod event;
 mod fault;
 pub mod format;
 mod import;
-pub(crate) mod log;
+mod log;
 mod offline;
 mod options;
 mod reader;

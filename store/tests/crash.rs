@@ -94,9 +94,8 @@ fn check(dir: &Path, acknowledged: u64) {
         log.durable()
     );
     assert_eq!(log.identity().incarnation, 1);
-    let mut next = 1;
     let mut group = (1, 0, 0);
-    for event in log.read(1).hashed(true) {
+    for (next, event) in (1..).zip(log.read(1).hashed(true)) {
         let event = event.expect("it reads");
         assert_eq!((event.seq(), event.stream_version()), (next, next));
         let said: Vec<u64> = event
@@ -110,7 +109,6 @@ fn check(dir: &Path, acknowledged: u64) {
         }
         assert_eq!((said[0], said[1], said[2]), group, "at {next}");
         group.2 += 1;
-        next += 1;
     }
     assert_eq!(group.1, group.2, "the last group is torn");
     log.close().expect("it closes");

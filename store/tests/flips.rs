@@ -92,13 +92,12 @@ fn read_all(dir: &Path) -> Result<Vec<Content>, String> {
 
 #[test]
 fn some_flipped_bytes_are_reported_or_harmless() {
-    let tallies = flip_every(17, 7);
+    let tallies = flip_every(41, 7);
     println!("{tallies:#?}");
 }
 
-/// Takes many minutes.
 #[test]
-#[ignore = "flips every byte of a log in turn; takes an hour"]
+#[ignore = "flips every byte of a log in turn; takes a minute"]
 fn every_flipped_byte_is_reported_or_harmless() {
     let tallies = flip_every(1, 0);
     println!("{tallies:#?}");

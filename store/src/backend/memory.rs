@@ -8,6 +8,7 @@ use bytes::Bytes;
 use parking_lot::RwLock;
 
 use super::{Backend, BackendError, Volume};
+use crate::format::keys;
 use crate::format::slot::SLOT_LEN;
 
 /// Everything a log stores, in maps.
@@ -64,8 +65,9 @@ impl Backend for MemoryBackend {
         Ok(self.volumes.read().keys().copied().collect())
     }
 
-    fn create(&self, first_seq: u64) -> Result<Arc<dyn Volume>, BackendError> {
+    fn create(&self, first_seq: u64, header: &[u8]) -> Result<Arc<dyn Volume>, BackendError> {
         let volume = Arc::new(MemoryVolume::default());
+        volume.put(keys::HEADER, header)?;
         self.volumes.write().insert(first_seq, Arc::clone(&volume));
         Ok(volume)
     }

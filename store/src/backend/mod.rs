@@ -41,8 +41,9 @@ pub(crate) trait Volume: Send + Sync {
 pub(crate) trait Backend: Send + Sync {
     /// The first sequences of the volumes there are, ascending.
     fn volumes(&self) -> Result<Vec<u64>, BackendError>;
-    /// Creates an empty volume. It is durable after its first sync.
-    fn create(&self, first_seq: u64) -> Result<Arc<dyn Volume>, BackendError>;
+    /// Creates a volume that holds its header, durably: after a crash it is
+    /// there with it, or not there.
+    fn create(&self, first_seq: u64, header: &[u8]) -> Result<Arc<dyn Volume>, BackendError>;
     /// Opens a volume that exists. Opening one that is open is the caller's
     /// mistake.
     fn open(&self, first_seq: u64) -> Result<Arc<dyn Volume>, BackendError>;

@@ -24,12 +24,15 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 
 use super::{Backend, BackendError, Volume};
+use crate::format::keys;
 use crate::format::slot::SLOT_LEN;
 
 /// The folder of the volumes within a log's directory.
 pub(crate) const VOLUMES_DIR: &str = "volumes";
 /// The head file within a log's directory.
 pub(crate) const HEAD_FILE: &str = "head";
+/// Where a volume is built before it gets its name.
+const CREATING_DIR: &str = "creating";
 /// How long opening waits for sled to let go of a volume that was just closed.
 const LOCK_PATIENCE: Duration = Duration::from_secs(2);
 
@@ -100,14 +103,24 @@ impl Backend for SledBackend {
         Ok(list_volumes(&self.dir)?)
     }
 
-    fn create(&self, first_seq: u64) -> Result<Arc<dyn Volume>, BackendError> {
-        let dir = self.volume_dir(first_seq);
-        fs::create_dir(&dir)?;
-        let volume = SledVolume::open(&dir, self.cache_bytes)?;
+    fn create(&self, first_seq: u64, header: &[u8]) -> Result<Arc<dyn Volume>, BackendError> {
+        let volumes = self.dir.join(VOLUMES_DIR);
+        let beside = volumes.join(CREATING_DIR);
+        if beside.exists() {
+            // Left by a crash; it never had a name.
+            fs::remove_dir_all(&beside)?;
+        }
+        fs::create_dir(&beside)?;
+        let volume = SledVolume::open(&beside, self.cache_bytes)?;
+        volume.put(keys::HEADER, header)?;
         volume.sync()?;
-        sync_dir(&dir)?;
-        sync_dir(&self.dir.join(VOLUMES_DIR))?;
-        Ok(Arc::new(volume))
+        sync_dir(&beside)?;
+        // Closed before it moves: sled keeps its path.
+        drop(volume);
+        let dir = self.volume_dir(first_seq);
+        fs::rename(&beside, &dir)?;
+        sync_dir(&volumes)?;
+        Ok(Arc::new(SledVolume::open(&dir, self.cache_bytes)?))
     }
 
     fn open(&self, first_seq: u64) -> Result<Arc<dyn Volume>, BackendError> {

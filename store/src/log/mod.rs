@@ -17,6 +17,8 @@ pub(crate) mod recover;
 pub(crate) mod shared;
 pub(crate) mod store;
 pub(crate) mod sync;
+#[cfg(test)]
+mod tests;
 pub(crate) mod versions;
 pub(crate) mod writer;
 

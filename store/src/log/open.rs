@@ -19,6 +19,7 @@ use crate::format::frame::FrameEncoder;
 use crate::format::header::RecordKind;
 use crate::format::internal::Genesis;
 use crate::format::keys;
+use crate::format::volume::VolumeHeader;
 use crate::log::identity::{LogId, LogIdentity};
 use crate::log::numbering::{Numbering, Pending};
 use crate::log::progress::Progress;
@@ -154,7 +155,6 @@ pub(crate) fn create(
 ) -> Result<(Numbering, Writer), OpenError> {
     let at = Fault::at(0);
     let store = Arc::new(Store::new(backend, Vec::new()));
-    let volume = store.backend.create(0).map_err(&at)?;
     let nothing = End {
         seq: 0,
         chain: Chain {
@@ -163,13 +163,20 @@ pub(crate) fn create(
         },
         frontier: Frontier::default(),
     };
+    let header = VolumeHeader {
+        identity: *identity,
+        first_seq: 0,
+        time_before: 0,
+        hash_before: Digest::ZERO,
+        frontier: Frontier::default(),
+    };
+    let volume = store.backend.create(0, &header.encode()).map_err(&at)?;
     store.set_active(0, Arc::clone(&volume));
     let streams = VolumeStreams {
         complete: true,
         ..VolumeStreams::default()
     };
     let mut writer = writer(store, *identity, volume, &nothing, streams, options);
-    writer.put_volume_header().map_err(&at)?;
     let mut numbering = numbering(0, &nothing.chain, Versions::new(true));
     let (now, goes_on) = imported.unwrap_or_else(|| ((options.clock)(), false));
     numbering.number(&internal(RecordKind::Genesis, genesis_meta), now, goes_on);
@@ -181,7 +188,7 @@ pub(crate) fn create(
 
 fn go_on(
     backend: Box<dyn Backend>,
-    mut volumes: Vec<u64>,
+    volumes: Vec<u64>,
     options: &Options,
 ) -> Result<(Numbering, Writer), OpenError> {
     let Recovered {
@@ -194,7 +201,7 @@ fn go_on(
         end,
         generation,
         lost,
-    } = recover(&*backend, &mut volumes, options.accept_tail_loss)?;
+    } = recover(&*backend, &volumes, options.accept_tail_loss)?;
     let mut versions = Versions::new(streams.complete);
     for (name, entry) in &streams.entries {
         versions.learn(name, entry.last_version, entry.last_seq);

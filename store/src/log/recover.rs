@@ -90,14 +90,14 @@ struct Scan {
 /// Recovers the log that `backend` holds, with the volumes `volumes`.
 pub(crate) fn recover(
     backend: &dyn Backend,
-    volumes: &mut Vec<u64>,
+    volumes: &[u64],
     accept_loss: bool,
 ) -> Result<Recovered, OpenError> {
     let slot = match backend.head().map_err(Fault::at(0))? {
         Some(head) => newest_slot(&head)?,
         None => None,
     };
-    let (volume, header) = last_volume(backend, volumes, slot.as_ref(), accept_loss)?;
+    let (volume, header) = last_volume(backend, volumes)?;
     let slot = slot.filter(|slot| slot.log_id == header.identity.log_id);
     let seal = read_seal(&*volume, header.first_seq)?;
     let mut scan = scan(&*volume, &header)?;
@@ -162,43 +162,24 @@ pub(crate) fn recover(
     })
 }
 
-/// Opens the last volume that was ever more than begun.
+/// Opens the last volume.
 fn last_volume(
     backend: &dyn Backend,
-    volumes: &mut Vec<u64>,
-    slot: Option<&Slot>,
-    accept_loss: bool,
-) -> Result<(Arc<dyn Volume>, VolumeHeader), OpenError> {
-    while let Some(&first_seq) = volumes.last() {
-        let at = Fault::at(first_seq);
-        let volume = backend.open(first_seq).map_err(&at)?;
-        if let Some(bytes) = volume.value(keys::HEADER).map_err(&at)? {
-            let header =
-                VolumeHeader::parse(&bytes).map_err(|bad| Fault::from((first_seq, bad)))?;
-            if header.first_seq != first_seq {
-                let what = "volume stands under another sequence's name";
-                return Err(Fault::corrupt(first_seq, what).into());
-            }
-            return Ok((volume, header));
-        }
-        if volume.above(keys::HEADER).map_err(&at)?.is_some() {
-            return Err(Fault::corrupt(first_seq, "volume has no header").into());
-        }
-        if let Some(slot) = slot
-            && slot.volume >= first_seq
-            && !accept_loss
-        {
-            return Err(OpenError::TailLost {
-                from: first_seq,
-                to: slot.seq,
-            });
-        }
-        // Its creation was cut short; nothing in it was ever acknowledged.
-        drop(volume);
-        backend.remove(first_seq).map_err(&at)?;
-        volumes.pop();
+    volumes: &[u64],
+) -> Result<(Arc<dyn Volume>, VolumeHeader), Fault> {
+    let Some(&first_seq) = volumes.last() else {
+        return Err(Fault::corrupt(0, "the log has no volume"));
+    };
+    let at = Fault::at(first_seq);
+    let volume = backend.open(first_seq).map_err(&at)?;
+    let bytes = volume.value(keys::HEADER).map_err(&at)?;
+    let bytes = bytes.ok_or_else(|| Fault::corrupt(first_seq, "volume has no header"))?;
+    let header = VolumeHeader::parse(&bytes).map_err(|bad| Fault::from((first_seq, bad)))?;
+    if header.first_seq != first_seq {
+        let what = "volume stands under another sequence's name";
+        return Err(Fault::corrupt(first_seq, what));
     }
-    Err(Fault::corrupt(0, "the log has no volume").into())
+    Ok((volume, header))
 }
 
 fn read_seal(volume: &dyn Volume, first_seq: u64) -> Result<Option<Seal>, Fault> {

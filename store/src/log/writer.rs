@@ -227,18 +227,6 @@ impl Writer {
     /// Creates the volume that starts behind the last event, durably.
     pub(crate) fn start_volume(&mut self) -> Result<(), BackendError> {
         fault_io!("before-volume");
-        let first_seq = self.frontier.size();
-        self.volume = self.store.backend.create(first_seq)?;
-        self.volume_first_seq = first_seq;
-        self.volume_bytes = 0;
-        self.put_volume_header()?;
-        fault!("after-volume");
-        self.store.set_active(first_seq, Arc::clone(&self.volume));
-        Ok(())
-    }
-
-    /// Writes the header of the active volume, which is empty.
-    pub(crate) fn put_volume_header(&mut self) -> Result<(), BackendError> {
         let header = VolumeHeader {
             identity: self.identity,
             first_seq: self.frontier.size(),
@@ -246,8 +234,16 @@ impl Writer {
             hash_before: self.last_hash,
             frontier: self.frontier.clone(),
         };
-        self.volume.put(keys::HEADER, &header.encode())?;
-        self.volume.sync()
+        self.volume_first_seq = header.first_seq;
+        self.volume_bytes = 0;
+        self.volume = self
+            .store
+            .backend
+            .create(header.first_seq, &header.encode())?;
+        fault!("after-volume");
+        self.store
+            .set_active(header.first_seq, Arc::clone(&self.volume));
+        Ok(())
     }
 
     /// Names the synced end of the log in the slot whose turn it is.

@@ -69,7 +69,7 @@ impl Backend for CopyBackend {
         Ok(list_volumes(&self.dir)?)
     }
 
-    fn create(&self, _first_seq: u64) -> Result<Arc<dyn Volume>, BackendError> {
+    fn create(&self, _first_seq: u64, _header: &[u8]) -> Result<Arc<dyn Volume>, BackendError> {
         Err(read_only())
     }
 
@@ -87,9 +87,7 @@ impl Backend for CopyBackend {
     }
 
     fn remove(&self, _first_seq: u64) -> Result<(), BackendError> {
-        // Recovery takes a volume off its list whose creation was cut short;
-        // here the list is all that it is taken off.
-        Ok(())
+        Err(read_only())
     }
 
     fn head(&self) -> Result<Option<[[u8; SLOT_LEN]; 2]>, BackendError> {

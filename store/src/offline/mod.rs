@@ -52,14 +52,14 @@ impl OfflineLog {
         let dir = dir.as_ref();
         let lock = look(dir)?;
         let backend = Box::new(CopyBackend::new(dir, scratch.into()));
-        let mut volumes = crate::backend::sled::list_volumes(dir)?;
+        let volumes = crate::backend::sled::list_volumes(dir)?;
         let Recovered {
             identity,
             volume,
             volume_first_seq,
             end,
             ..
-        } = recover(&*backend, &mut volumes, false)?;
+        } = recover(&*backend, &volumes, false)?;
         let store = Arc::new(Store::new(backend, volumes));
         store.set_active(volume_first_seq, volume);
         Ok(Self {

@@ -164,7 +164,7 @@ impl From<Fault> for VerifyError {
     }
 }
 
-type Outcome = Result<Option<Checked>, Fault>;
+type Outcome = Result<Checked, Fault>;
 
 /// Checks the log in a directory from genesis to its end, without writing
 /// there.
@@ -275,7 +275,7 @@ fn join(
     volumes: &[u64],
     outcomes: Vec<Option<Outcome>>,
     slots: &[Slot],
-    mut notes: Vec<String>,
+    notes: Vec<String>,
 ) -> Result<VerifyReport, VerifyError> {
     let mut joined: Option<Joined> = None;
     let named = slots.iter().map(|slot| slot.seq).max();
@@ -286,15 +286,7 @@ fn join(
             return Err(Fault::corrupt(next, "the volume that holds it is missing").into());
         }
         let missing = || Err(Fault::corrupt(first_seq, "volume was not checked"));
-        let Some(checked) = outcome.unwrap_or_else(missing)? else {
-            if index + 1 < count || named.is_some_and(|named| named >= first_seq) {
-                return Err(Fault::corrupt(first_seq, "volume is empty").into());
-            }
-            notes.push(format!(
-                "volume {first_seq} was begun and holds nothing yet"
-            ));
-            break;
-        };
+        let checked = outcome.unwrap_or_else(missing)?;
         if index + 1 < count && !checked.sealed {
             let seq = checked.end.seq.wrapping_add(1);
             return Err(Fault::corrupt(seq, "volume ends without a seal").into());

@@ -44,21 +44,17 @@ pub(crate) struct StreamRun {
     pub(crate) last_seq: u64,
 }
 
-/// Checks a volume. `None` if it was only begun. `count` is told how many
+/// Checks a volume. `count` is told how many
 /// events were checked since it was last called.
 pub(crate) fn check(
     volume: &dyn Volume,
     first_seq: u64,
     slots: &[Slot],
     count: &dyn Fn(u64),
-) -> Result<Option<Checked>, Fault> {
+) -> Result<Checked, Fault> {
     let at = Fault::at(first_seq);
-    let Some(bytes) = volume.value(keys::HEADER).map_err(&at)? else {
-        if volume.above(keys::HEADER).map_err(&at)?.is_some() {
-            return Err(Fault::corrupt(first_seq, "volume has no header"));
-        }
-        return Ok(None);
-    };
+    let bytes = volume.value(keys::HEADER).map_err(&at)?;
+    let bytes = bytes.ok_or_else(|| Fault::corrupt(first_seq, "volume has no header"))?;
     let header = VolumeHeader::parse(&bytes).map_err(|bad| Fault::from((first_seq, bad)))?;
     if header.first_seq != first_seq {
         let what = "volume stands under another sequence's name";
@@ -100,7 +96,7 @@ pub(crate) fn check(
     }
     checked.incomplete = now.seq.wrapping_sub(checked.end.seq);
     checked.seal(volume)?;
-    Ok(Some(checked))
+    Ok(checked)
 }
 
 impl Checked {

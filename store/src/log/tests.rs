@@ -1,0 +1,234 @@
+//! A log on a disk that fails: what was promised holds, and nothing more is.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+
+use super::{EventLog, open};
+use crate::backend::memory::MemoryBackend;
+use crate::backend::{Backend, BackendError, Volume};
+use crate::format::slot::SLOT_LEN;
+use crate::snapshot::SnapshotShelf;
+use crate::{AppendError, Batch, NewEvent, Options};
+
+/// What the disk does next.
+#[derive(Default)]
+struct Mood {
+    puts_left: Mutex<Option<usize>>,
+    fail_syncs: AtomicBool,
+    fail_heads: AtomicBool,
+    fail_creates: AtomicBool,
+    /// Everything asked for after the first failure.
+    asked_after: AtomicUsize,
+    failed: AtomicBool,
+}
+
+impl Mood {
+    fn ask(&self, fails: bool, kind: io::ErrorKind) -> Result<(), BackendError> {
+        if self.failed.load(Ordering::SeqCst) {
+            self.asked_after.fetch_add(1, Ordering::SeqCst);
+        }
+        if fails {
+            self.failed.store(true, Ordering::SeqCst);
+            return Err(io::Error::from(kind).into());
+        }
+        Ok(())
+    }
+}
+
+/// A backend in memory that fails when told to.
+struct Moody {
+    inner: MemoryBackend,
+    mood: Arc<Mood>,
+}
+
+struct MoodyVolume {
+    inner: Arc<dyn Volume>,
+    mood: Arc<Mood>,
+}
+
+impl Volume for MoodyVolume {
+    fn put(&self, key: &[u8], value: &[u8]) -> Result<(), BackendError> {
+        let mut left = self.mood.puts_left.lock();
+        let full = *left == Some(0);
+        if let Some(left) = &mut *left {
+            *left = left.saturating_sub(1);
+        }
+        self.mood.ask(full, io::ErrorKind::StorageFull)?;
+        self.inner.put(key, value)
+    }
+
+    fn remove(&self, key: &[u8]) -> Result<(), BackendError> {
+        self.inner.remove(key)
+    }
+
+    fn value(&self, key: &[u8]) -> Result<Option<Bytes>, BackendError> {
+        self.inner.value(key)
+    }
+
+    fn below(&self, key: &[u8]) -> Result<Option<(Bytes, Bytes)>, BackendError> {
+        self.inner.below(key)
+    }
+
+    fn above(&self, key: &[u8]) -> Result<Option<(Bytes, Bytes)>, BackendError> {
+        self.inner.above(key)
+    }
+
+    fn sync(&self) -> Result<(), BackendError> {
+        self.mood.ask(
+            self.mood.fail_syncs.load(Ordering::SeqCst),
+            io::ErrorKind::Other,
+        )
+    }
+}
+
+impl Backend for Moody {
+    fn volumes(&self) -> Result<Vec<u64>, BackendError> {
+        self.inner.volumes()
+    }
+
+    fn create(&self, first_seq: u64, header: &[u8]) -> Result<Arc<dyn Volume>, BackendError> {
+        let fails = self.mood.fail_creates.load(Ordering::SeqCst);
+        self.mood.ask(fails, io::ErrorKind::StorageFull)?;
+        let inner = self.inner.create(first_seq, header)?;
+        Ok(Arc::new(MoodyVolume {
+            inner,
+            mood: Arc::clone(&self.mood),
+        }))
+    }
+
+    fn open(&self, first_seq: u64) -> Result<Arc<dyn Volume>, BackendError> {
+        let inner = self.inner.open(first_seq)?;
+        Ok(Arc::new(MoodyVolume {
+            inner,
+            mood: Arc::clone(&self.mood),
+        }))
+    }
+
+    fn remove(&self, first_seq: u64) -> Result<(), BackendError> {
+        self.inner.remove(first_seq)
+    }
+
+    fn head(&self) -> Result<Option<[[u8; SLOT_LEN]; 2]>, BackendError> {
+        self.inner.head()
+    }
+
+    fn write_head(&self, slot: usize, bytes: &[u8; SLOT_LEN]) -> Result<(), BackendError> {
+        self.mood.ask(
+            self.mood.fail_heads.load(Ordering::SeqCst),
+            io::ErrorKind::Other,
+        )?;
+        self.inner.write_head(slot, bytes)
+    }
+}
+
+fn moody(options: Options) -> (EventLog, Arc<Mood>) {
+    let mood = Arc::new(Mood::default());
+    let backend = Moody {
+        inner: MemoryBackend::default(),
+        mood: Arc::clone(&mood),
+    };
+    let opened = open::with_backend(Box::new(backend), SnapshotShelf::memory(), options, None);
+    (
+        EventLog::start(opened.expect("it opens")).expect("it starts"),
+        mood,
+    )
+}
+
+fn batch() -> Batch {
+    let mut batch = Batch::new();
+    let event = NewEvent {
+        stream: "s",
+        kind: "k",
+        key: None,
+        meta: b"meta",
+        body: Some(&[5; 300]),
+    };
+    batch.push(&event).expect("the event fits");
+    batch
+}
+
+/// After the mood has changed, the next append is never acknowledged, all
+/// later ones are refused, and the disk is not asked again.
+fn poisons(log: EventLog, mood: &Mood) {
+    let durable = log.durable();
+    let heard = Arc::new(Mutex::new(None));
+    let hears = Arc::clone(&heard);
+    log.on_durable(move |outcome| {
+        *hears.lock() = outcome.err().map(ToString::to_string);
+    });
+    let error = loop {
+        match log.append(&batch()).and_then(|ticket| ticket.wait()) {
+            Ok(()) => {}
+            Err(error) => break error,
+        }
+    };
+    assert!(matches!(error, AppendError::Poisoned(_)), "{error}");
+    assert!(matches!(
+        log.append(&batch()),
+        Err(AppendError::Poisoned(_))
+    ));
+    let end = log.durable();
+    assert!(matches!(
+        log.wait_durable(end + 1),
+        Err(AppendError::Poisoned(_))
+    ));
+    // What was durable can still be read.
+    assert_eq!(log.read(0).filter_map(Result::ok).count() as u64, end + 1);
+    assert!(end >= durable);
+    assert!(matches!(log.close(), Err(AppendError::Poisoned(_))));
+    let heard = heard.lock().take().expect("watchers hear of it");
+    assert!(heard.contains("poisoned"), "{heard}");
+    assert_eq!(
+        mood.asked_after.load(Ordering::SeqCst),
+        0,
+        "a failed disk was asked again"
+    );
+}
+
+#[test]
+fn a_failed_sync_poisons_the_log() {
+    let (log, mood) = moody(Options::new());
+    log.append(&batch())
+        .expect("the log takes it")
+        .wait()
+        .expect("it is durable");
+    mood.fail_syncs.store(true, Ordering::SeqCst);
+    poisons(log, &mood);
+}
+
+#[test]
+fn a_full_disk_poisons_the_log() {
+    for puts in 0..5 {
+        let (log, mood) = moody(Options::new());
+        *mood.puts_left.lock() = Some(puts);
+        poisons(log, &mood);
+    }
+}
+
+#[test]
+fn a_head_file_that_can_not_be_written_poisons_the_log() {
+    let (log, mood) = moody(Options::new());
+    mood.fail_heads.store(true, Ordering::SeqCst);
+    poisons(log, &mood);
+}
+
+#[test]
+fn a_volume_that_can_not_be_created_poisons_the_log() {
+    let (log, mood) = moody(Options::new().volume_bytes(2_000));
+    mood.fail_creates.store(true, Ordering::SeqCst);
+    poisons(log, &mood);
+}
+
+#[test]
+fn an_append_that_waits_for_room_hears_of_the_poison() {
+    let (log, mood) = moody(Options::new().pending_bytes_max(0));
+    mood.fail_syncs.store(true, Ordering::SeqCst);
+    let error = (0..3)
+        .find_map(|_| log.append(&batch()).err())
+        .expect("it is refused");
+    assert!(matches!(error, AppendError::Poisoned(_)), "{error}");
+}
