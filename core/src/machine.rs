@@ -14,7 +14,7 @@ use crate::{
     message::{Cause, Message},
     outbox::{Draft, Outbox},
     record::Record,
-    system::{self, System},
+    system::{self, Query, System},
     time::Timestamp,
 };
 
@@ -159,6 +159,12 @@ impl Machine {
     #[must_use]
     pub fn view(&self) -> serde_json::Value {
         self.system.view()
+    }
+
+    /// Part of its state for people and programs.
+    #[must_use]
+    pub fn query(&self, query: &Query) -> serde_json::Value {
+        self.system.query(query)
     }
 }
 

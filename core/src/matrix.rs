@@ -93,6 +93,7 @@ pub const ROUTES: &[Route] = &[
         R::S3,
         &["suspend", "resume", "stop", "set_capacity", "set_pool"],
     ),
+    same(C::Command, R::S5, R::Operator, &["policy_set"]),
     same(C::Command, R::S5, R::S3, &["directive"]),
     same(C::Command, R::S5, R::S4, &["directive"]),
     same(

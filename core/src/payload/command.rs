@@ -8,7 +8,7 @@ use crate::{
 };
 
 channel_payload! {
-    /// S5 → S3 and S4, S3 → S1, Operator → S5 and S3.
+    /// S5 → S3 and S4, S3 → S1, Operator → S5 and S3, S5 → Operator.
     Command {
         /// An operator gives S5 a policy.
         SetPolicy = "set_policy",
@@ -26,6 +26,8 @@ channel_payload! {
         SetCapacity = "set_capacity",
         /// A pool has this size.
         SetPool = "set_pool",
+        /// What became of a policy that an operator gave.
+        PolicySet = "policy_set",
     }
 }
 
@@ -92,4 +94,15 @@ pub struct SetPool {
     pub resource: Name,
     /// How much there is.
     pub total: u64,
+}
+
+/// What became of a policy that an operator gave.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PolicySet {
+    /// The version it named.
+    pub version: u64,
+    /// Whether it is the policy now.
+    pub accepted: bool,
+    /// Why not; empty when it is.
+    pub reason: Text,
 }

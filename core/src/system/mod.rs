@@ -1,10 +1,29 @@
 //! The subsystems, each a deterministic Mealy machine over records.
 
+mod bits;
 mod query;
+mod s1;
+mod s2;
+mod s3;
+mod s3star;
+mod s4;
+mod s5;
+mod slab;
+#[cfg(test)]
+mod testing;
 
 pub use query::Query;
 
-use crate::{address::Role, codec::DecodeError, outbox::Outbox, record::Record, time::Timestamp};
+use serde::de::DeserializeOwned;
+
+use self::{s1::S1, s2::S2, s3::S3, s3star::S3Star, s4::S4, s5::S5};
+use crate::{
+    address::Role,
+    codec::{self, DecodeError},
+    outbox::Outbox,
+    record::Record,
+    time::Timestamp,
+};
 
 /// A subsystem. Same records in, same messages out.
 ///
@@ -13,7 +32,9 @@ use crate::{address::Role, codec::DecodeError, outbox::Outbox, record::Record, t
 /// sense is answered or ignored.
 pub trait System: Send {
     /// Takes in a record. Every own deadline at or before `record.time` fires
-    /// first; then the record itself counts.
+    /// first; then the record itself counts. Once
+    /// [`EMITTED_MAX`](crate::machine::EMITTED_MAX) messages are emitted, what
+    /// else is due may stay due for the next step.
     fn step(&mut self, record: &Record, out: &mut Outbox);
 
     /// The earliest own deadline.
@@ -29,10 +50,10 @@ pub trait System: Send {
     /// The state as JSON.
     fn view(&self) -> serde_json::Value;
 
-    /// A part of the state as JSON.
+    /// Part of the state as JSON; `null` when there is no such part.
     fn query(&self, query: &Query) -> serde_json::Value {
         match query {
-            Query::Whole => self.view(),
+            Query::Whole | Query::Summary => self.view(),
             _ => serde_json::Value::Null,
         }
     }
@@ -41,14 +62,42 @@ pub trait System: Send {
 /// A subsystem before its first record; `None` when this crate has none of
 /// that role.
 #[must_use]
-pub fn create(_role: Role) -> Option<Box<dyn System>> {
-    None
+pub fn create(role: Role) -> Option<Box<dyn System>> {
+    match role {
+        Role::S1 => Some(Box::new(S1::default())),
+        Role::S2 => Some(Box::new(S2::default())),
+        Role::S3 => Some(Box::new(S3::default())),
+        Role::S3Star => Some(Box::new(S3Star::default())),
+        Role::S4 => Some(Box::new(S4::default())),
+        Role::S5 => Some(Box::new(S5::default())),
+        _ => None,
+    }
 }
 
 /// A subsystem with the state that [`System::encode`] gave.
 ///
 /// # Errors
 /// When the bytes are no state of that role.
-pub fn restore(_role: Role, _state: &[u8]) -> Result<Box<dyn System>, DecodeError> {
-    Err(DecodeError::Trailing(0))
+pub fn restore(role: Role, state: &[u8]) -> Result<Box<dyn System>, DecodeError> {
+    fn boxed<S: System + DeserializeOwned + 'static>(
+        state: &[u8],
+    ) -> Result<Box<dyn System>, DecodeError> {
+        Ok(Box::new(codec::decode_state::<S>(state)?))
+    }
+    match role {
+        Role::S1 => boxed::<S1>(state),
+        Role::S2 => boxed::<S2>(state),
+        Role::S3 => boxed::<S3>(state),
+        Role::S3Star => boxed::<S3Star>(state),
+        Role::S4 => boxed::<S4>(state),
+        Role::S5 => boxed::<S5>(state),
+        // A role without a state of its own has no bytes either.
+        _ => Err(DecodeError::Trailing(state.len())),
+    }
+}
+
+/// A view as JSON.
+fn json<T: serde::Serialize>(view: &T) -> serde_json::Value {
+    // Views have keys that are texts and finite numbers only.
+    serde_json::to_value(view).unwrap_or(serde_json::Value::Null)
 }
