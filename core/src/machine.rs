@@ -149,12 +149,6 @@ impl Machine {
         Digest::of(&self.state())
     }
 
-    /// A part of its state.
-    #[must_use]
-    pub fn query(&self, query: &system::Query) -> serde_json::Value {
-        self.system.query(query)
-    }
-
     /// Its state for people and programs.
     #[must_use]
     pub fn view(&self) -> serde_json::Value {
