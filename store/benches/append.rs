@@ -146,7 +146,7 @@ fn alone(log: &EventLog, batches: &[Batch]) -> u64 {
     batches[0].bytes() as u64 * ALONE_EVENTS
 }
 
-fn median(values: &mut Vec<f64>) -> f64 {
+fn median(values: &mut [f64]) -> f64 {
     values.sort_by(f64::total_cmp);
     values[values.len() / 2]
 }
@@ -161,7 +161,8 @@ fn compare(name: &str, dir: &Path, repeats: usize, events: u64, work: impl Fn(&E
         ours.push(events as f64 / run.seconds);
         (syncs, bytes) = (run.syncs, run.bytes);
     }
-    let [ours, growing, written] = [&mut ours, &mut growing, &mut written].map(median);
+    let [ours, growing, written] =
+        [&mut ours, &mut growing, &mut written].map(|rates| median(rates));
     println!(
         "{name:<26} {ours:>9.0}/s  growing file {growing:>9.0}/s, ratio {:.2}  \
          written before {written:>9.0}/s, ratio {:.2}  (last run: {syncs} syncs of {} KB)",
@@ -209,10 +210,11 @@ fn main() {
         let many: Vec<_> = (0..64).map(|n| batch(n * GROUP, GROUP)).collect();
         for _ in 0..repeats {
             let run = counted(&dir.join("log"), |log| groups(log, &many));
+            let rate = GROUP_EVENTS as f64 / run.seconds;
             println!(
-                "{:.0}/s, {} syncs",
-                GROUP_EVENTS as f64 / run.seconds,
-                run.syncs
+                "{rate:.0}/s, {} syncs, {} MB resident",
+                run.syncs,
+                resident_kb() / 1024
             );
         }
         return;

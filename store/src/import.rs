@@ -17,10 +17,8 @@ use crate::event::Event;
 use crate::format::entry::Draft;
 use crate::format::header::RecordKind;
 use crate::format::internal::{Genesis, Resumed};
-use crate::log::numbering::Numbering;
-use crate::log::open;
-use crate::log::shared::{Head, Published};
-use crate::log::writer::Writer;
+use crate::log::open::{self, Bare};
+use crate::log::shared::Head;
 use crate::options::Options;
 
 /// Bytes after which an import writes, at the next end of a group.
@@ -112,7 +110,7 @@ impl From<BackendError> for ImportError {
 pub struct Importer {
     options: Options,
     backend: Option<SledBackend>,
-    running: Option<(Numbering, Writer)>,
+    running: Option<Bare>,
     batch: Batch,
     group_open: bool,
     _lock: std::fs::File,
@@ -141,7 +139,7 @@ impl Importer {
     /// Adds the next record and returns its sequence.
     pub fn push(&mut self, event: &ImportEvent<'_>) -> Result<u64, ImportError> {
         let is_genesis = event.record_kind == RecordKind::Genesis;
-        let Some((numbering, writer)) = &mut self.running else {
+        let Some(running) = &mut self.running else {
             let backend = self.backend.take().filter(|_| is_genesis);
             let backend = backend.ok_or(ImportError::Genesis)?;
             let genesis = Genesis::parse(event.meta);
@@ -154,11 +152,11 @@ impl Importer {
             self.group_open = !event.last_of_group;
             return Ok(0);
         };
-        let seq = numbering.next_seq;
+        let seq = running.numbering.next_seq;
         if is_genesis {
             return Err(ImportError::Genesis);
         }
-        if event.time < numbering.last_time {
+        if event.time < running.numbering.last_time {
             return Err(ImportError::Time { seq });
         }
         if event.record_kind == RecordKind::Resumed {
@@ -166,8 +164,9 @@ impl Importer {
             if self.group_open {
                 return Err(ImportError::Unfinished);
             }
-            flush(numbering, writer)?;
-            writer.identity.incarnation = resumed.incarnation;
+            running.write()?;
+            running.writer.identity.incarnation = resumed.incarnation;
+            running.head_file.incarnation = resumed.incarnation;
         }
         self.batch.clear();
         self.batch.push_draft(&Draft {
@@ -178,27 +177,23 @@ impl Importer {
             meta: event.meta,
             body: event.body.filter(|(_, body)| !body.is_empty()),
         })?;
-        numbering.number(&self.batch, event.time, !event.last_of_group);
+        running
+            .numbering
+            .number(&self.batch, event.time, !event.last_of_group);
         self.group_open = !event.last_of_group;
-        if event.last_of_group && numbering.pending.entries.len() >= WRITE_AT {
-            flush(numbering, writer)?;
+        if event.last_of_group && running.numbering.pending.entries.len() >= WRITE_AT {
+            running.write()?;
         }
         Ok(seq)
     }
 
     /// Makes everything durable and names the end in the head file.
     pub fn finish(self) -> Result<Head, ImportError> {
-        let (mut numbering, mut writer) = self.running.ok_or(ImportError::Genesis)?;
+        let mut running = self.running.ok_or(ImportError::Genesis)?;
         if self.group_open {
             return Err(ImportError::Unfinished);
         }
-        open::write_now(&mut numbering, &mut writer)?;
-        Ok(Published::of(&writer).head(writer.identity.incarnation))
+        running.finish()?;
+        Ok(running.writer.written().head(running.head_file.incarnation))
     }
-}
-
-fn flush(numbering: &mut Numbering, writer: &mut Writer) -> Result<(), BackendError> {
-    writer.write(&numbering.pending)?;
-    numbering.pending.clear();
-    Ok(())
 }

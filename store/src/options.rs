@@ -37,7 +37,7 @@ impl Default for Options {
         Self {
             volume_bytes: 64 * 1024 * 1024,
             frame_bytes: 6400,
-            pending_bytes_max: 32 * 1024 * 1024,
+            pending_bytes_max: 8 * 1024 * 1024,
             body_bytes_max: 1024 * 1024,
             cache_bytes: 16 * 1024 * 1024,
             compress: true,
@@ -72,7 +72,8 @@ impl Options {
         self
     }
 
-    /// Bytes that may wait for the disk before `append` blocks. Default 32 MiB.
+    /// Bytes that may wait for the disk before `append` blocks. Default 8 MiB:
+    /// more only costs memory, since a sync of that size is as fast as they get.
     #[must_use]
     pub fn pending_bytes_max(mut self, bytes: usize) -> Self {
         self.pending_bytes_max = bytes;

@@ -31,6 +31,8 @@ use crate::format::slot::SLOT_LEN;
 pub(crate) const VOLUMES_DIR: &str = "volumes";
 /// The head file within a log's directory.
 pub(crate) const HEAD_FILE: &str = "head";
+/// Where the head file is built before it gets its name.
+const HEAD_CREATING: &str = "head.creating";
 /// Where a volume is built before it gets its name.
 const CREATING_DIR: &str = "creating";
 /// How long opening waits for sled to let go of a volume that was just closed.
@@ -50,6 +52,18 @@ impl SledBackend {
             cache_bytes,
             head: Mutex::new(None),
         }
+    }
+
+    /// Makes a head file of the right length, whole from the start; a slot
+    /// that is there already stays.
+    fn create_head(&self, slot: usize, bytes: &[u8; SLOT_LEN]) -> io::Result<()> {
+        let mut slots = read_head(&self.dir)?.unwrap_or([[0; SLOT_LEN]; 2]);
+        slots[slot] = *bytes;
+        let beside = self.dir.join(HEAD_CREATING);
+        fs::write(&beside, slots.as_flattened())?;
+        File::open(&beside)?.sync_all()?;
+        fs::rename(&beside, self.dir.join(HEAD_FILE))?;
+        sync_dir(&self.dir)
     }
 
     fn volume_dir(&self, first_seq: u64) -> PathBuf {
@@ -148,20 +162,10 @@ impl Backend for SledBackend {
             Some(file) => file,
             None => {
                 let path = self.dir.join(HEAD_FILE);
-                let file = OpenOptions::new()
-                    .create(true)
-                    .truncate(false)
-                    .read(true)
-                    .write(true)
-                    .open(path)?;
-                if file.metadata()?.len() < 2 * SLOT_LEN as u64 {
-                    // Zeros rather than a hole, so that later writes need no
-                    // new blocks.
-                    file.write_all_at(&[0; 2 * SLOT_LEN], 0)?;
-                    file.sync_all()?;
-                    sync_dir(&self.dir)?;
+                if fs::metadata(&path).map_or(0, |file| file.len()) != 2 * SLOT_LEN as u64 {
+                    self.create_head(slot, bytes)?;
                 }
-                head.insert(file)
+                head.insert(OpenOptions::new().read(true).write(true).open(path)?)
             }
         };
         file.write_all_at(bytes, (slot * SLOT_LEN) as u64)?;

@@ -3,12 +3,13 @@
 //! ```text
 //!  append ──► numbering lock: sequence, time, stream version, chain hash
 //!                 │
-//!                 ▼ pending bytes            one sync thread
+//!                 ▼
 //!             ┌────────┐   takes all    frames ─► volume ─► sync ─► watermark
 //!             │pending │ ─────────────►   └─► tree                     │
 //!             └────────┘                                    tickets, watchers
 //! ```
 
+pub(crate) mod head_file;
 pub(crate) mod identity;
 pub(crate) mod numbering;
 pub(crate) mod open;
@@ -41,6 +42,7 @@ use identity::LogIdentity;
 use open::Opened;
 use progress::Progress;
 use shared::{Head, Shared};
+use sync::WRITE_AHEAD_BYTES;
 
 /// A log that is open for appending and reading. Cloning it gives another
 /// handle to the same log; it closes when the last one is dropped.
@@ -106,11 +108,15 @@ impl EventLog {
     }
 
     pub(crate) fn start(opened: Opened) -> Result<Self, OpenError> {
-        let Opened { shared, writer } = opened;
+        let Opened {
+            shared,
+            writer,
+            head_file,
+        } = opened;
         let for_thread = Arc::clone(&shared);
         let thread = thread::Builder::new()
-            .name("vsm-store-sync".to_owned())
-            .spawn(move || sync::run(&for_thread, writer))?;
+            .name("vsm-store-write".to_owned())
+            .spawn(move || sync::run(&for_thread, writer, head_file))?;
         let inner = Inner {
             shared,
             thread: Mutex::new(Some(thread)),
@@ -177,7 +183,7 @@ impl EventLog {
                     .map_err(|fault| AppendError::Lookup(Arc::new(fault.into())))?;
             }
         }
-        let was_idle = numbering.pending.events.is_empty();
+        let before = numbering.pending.entries.len();
         let (first, time) = numbering.number(batch, (shared.options.clock)(), false);
         let last = numbering.next_seq - 1;
         shared.appended.store(last, Ordering::Release);
@@ -191,7 +197,10 @@ impl EventLog {
             time,
             progress: Arc::clone(&shared.progress),
         };
-        if was_idle {
+        let after = numbering.pending.entries.len();
+        // The writer waits for anything at all, or for enough to go on while a
+        // sync is running.
+        if before == 0 || (before < WRITE_AHEAD_BYTES && after >= WRITE_AHEAD_BYTES) {
             shared.work.notify_one();
         }
         let result = then(&ticket);

@@ -1,11 +1,14 @@
 //! Numbering: the one place where sequence, time, stream version and chain
 //! hash are decided. It runs on the appending thread, under one lock, and
-//! leaves the numbered bytes where the sync thread takes them.
+//! leaves the numbered bytes where the writer takes them.
+
+use std::time::Instant;
 
 use crate::batch::Batch;
 use crate::digest::Digest;
 use crate::format::entry;
 use crate::format::header::{FLAG_HAS_BODY, FLAG_LAST_OF_GROUP, Header, RecordKind};
+use crate::log::shared::Written;
 use crate::log::versions::Versions;
 
 /// Numbered events that wait for the disk.
@@ -35,16 +38,24 @@ impl Pending {
 }
 
 /// The end of the log as the next append sees it.
-#[derive(Debug)]
 pub(crate) struct Numbering {
     pub(crate) next_seq: u64,
     pub(crate) last_hash: Digest,
     pub(crate) last_time: u64,
     pub(crate) versions: Versions,
     pub(crate) pending: Pending,
-    /// Bytes that the sync thread has taken and not yet synced.
+    /// Bytes that were taken and are not yet synced.
     pub(crate) in_flight_bytes: usize,
+    /// No more appends are taken.
     pub(crate) closing: bool,
+    /// What the syncer does next.
+    pub(crate) handed_over: Option<Written>,
+    /// Whether the syncer is at work, or about to be.
+    pub(crate) syncing: bool,
+    /// Whether nothing will be handed over any more.
+    pub(crate) writer_done: bool,
+    /// When the head file has to be written next.
+    pub(crate) head_due: Option<Instant>,
 }
 
 impl Numbering {

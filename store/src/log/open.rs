@@ -20,11 +20,12 @@ use crate::format::header::RecordKind;
 use crate::format::internal::Genesis;
 use crate::format::keys;
 use crate::format::volume::VolumeHeader;
+use crate::log::head_file::HeadFile;
 use crate::log::identity::{LogId, LogIdentity};
 use crate::log::numbering::{Numbering, Pending};
 use crate::log::progress::Progress;
 use crate::log::recover::{End, Recovered, recover};
-use crate::log::shared::{Published, Shared};
+use crate::log::shared::Shared;
 use crate::log::store::Store;
 use crate::log::versions::Versions;
 use crate::log::writer::{VolumeStreams, Writer};
@@ -37,6 +38,45 @@ use crate::tree::Frontier;
 pub(crate) struct Opened {
     pub(crate) shared: Arc<Shared>,
     pub(crate) writer: Writer,
+    pub(crate) head_file: HeadFile,
+}
+
+/// A log that was created or recovered, and is not yet shared.
+pub(crate) struct Bare {
+    pub(crate) numbering: Numbering,
+    pub(crate) writer: Writer,
+    pub(crate) head_file: HeadFile,
+}
+
+impl Bare {
+    fn new(numbering: Numbering, writer: Writer, generation: u64) -> Self {
+        let head_file = HeadFile {
+            store: Arc::clone(&writer.store),
+            log_id: writer.identity.log_id,
+            incarnation: writer.identity.incarnation,
+            generation,
+        };
+        Self {
+            numbering,
+            writer,
+            head_file,
+        }
+    }
+
+    /// Writes what is pending.
+    pub(crate) fn write(&mut self) -> Result<(), BackendError> {
+        self.writer.write(&self.numbering.pending)?;
+        self.numbering.pending.clear();
+        Ok(())
+    }
+
+    /// Makes what is pending durable and names it in the head file.
+    pub(crate) fn finish(&mut self) -> Result<(), BackendError> {
+        self.write()?;
+        let written = self.writer.written();
+        written.volume.sync()?;
+        self.head_file.write_both(&written)
+    }
 }
 
 /// Opens or creates the log in a directory.
@@ -70,7 +110,7 @@ pub(crate) fn with_backend(
 ) -> Result<Opened, OpenError> {
     let volumes = backend.volumes().map_err(Fault::at(0))?;
     let fresh = creation_was_cut_short(&*backend, &volumes)?;
-    let (numbering, writer) = if fresh {
+    let bare = if fresh {
         for first_seq in volumes {
             backend.remove(first_seq).map_err(Fault::at(0))?;
         }
@@ -93,16 +133,20 @@ pub(crate) fn with_backend(
     } else {
         go_on(backend, volumes, &options)?
     };
-    Ok(assemble(numbering, writer, snapshots, options, lock))
+    Ok(assemble(bare, snapshots, options, lock))
 }
 
 pub(crate) fn assemble(
-    numbering: Numbering,
-    writer: Writer,
+    bare: Bare,
     snapshots: SnapshotShelf,
     options: Options,
     lock: Option<std::fs::File>,
 ) -> Opened {
+    let Bare {
+        numbering,
+        writer,
+        head_file,
+    } = bare;
     let shared = Shared {
         identity: writer.identity,
         options,
@@ -110,16 +154,18 @@ pub(crate) fn assemble(
         snapshots,
         appended: AtomicU64::new(writer.last_seq),
         progress: Arc::new(Progress::new(writer.last_seq)),
-        published: Mutex::new(Published::of(&writer)),
+        published: Mutex::new(writer.written()),
         active_first_seq: AtomicU64::new(writer.volume_first_seq),
         numbering: Mutex::new(numbering),
         work: Condvar::new(),
+        handed_over: Condvar::new(),
         room: Condvar::new(),
         _lock: lock,
     };
     Opened {
         shared: Arc::new(shared),
         writer,
+        head_file,
     }
 }
 
@@ -152,7 +198,7 @@ pub(crate) fn create(
     identity: &LogIdentity,
     genesis_meta: &[u8],
     imported: Option<(u64, bool)>,
-) -> Result<(Numbering, Writer), OpenError> {
+) -> Result<Bare, OpenError> {
     let at = Fault::at(0);
     let store = Arc::new(Store::new(backend, Vec::new()));
     let nothing = End {
@@ -176,21 +222,22 @@ pub(crate) fn create(
         complete: true,
         ..VolumeStreams::default()
     };
-    let mut writer = writer(store, *identity, volume, &nothing, streams, options);
+    let writer = writer(store, *identity, volume, &nothing, streams, options);
     let mut numbering = numbering(0, &nothing.chain, Versions::new(true));
     let (now, goes_on) = imported.unwrap_or_else(|| ((options.clock)(), false));
     numbering.number(&internal(RecordKind::Genesis, genesis_meta), now, goes_on);
+    let mut bare = Bare::new(numbering, writer, 0);
     if !goes_on {
-        write_now(&mut numbering, &mut writer).map_err(&at)?;
+        bare.finish().map_err(&at)?;
     }
-    Ok((numbering, writer))
+    Ok(bare)
 }
 
 fn go_on(
     backend: Box<dyn Backend>,
     volumes: Vec<u64>,
     options: &Options,
-) -> Result<(Numbering, Writer), OpenError> {
+) -> Result<Bare, OpenError> {
     let Recovered {
         identity,
         volume,
@@ -212,7 +259,6 @@ fn go_on(
     let mut writer = writer(store, identity, volume, &end, streams, options);
     writer.volume_first_seq = volume_first_seq;
     writer.volume_bytes = volume_bytes;
-    writer.generation = generation;
     let at = Fault::at(end.seq);
     if let Some(lost) = lost {
         tracing::warn!(
@@ -226,25 +272,16 @@ fn go_on(
         writer.after_seal();
         writer.start_volume().map_err(&at)?;
     }
-    if let Some(lost) = lost {
-        // A volume's header has the incarnation before its first event.
-        writer.identity.incarnation = lost.incarnation;
-        let record = internal(RecordKind::Resumed, &lost.encode());
-        numbering.number(&record, (options.clock)(), false);
-        write_now(&mut numbering, &mut writer).map_err(&at)?;
-    }
-    Ok((numbering, writer))
-}
-
-/// Makes what is pending durable and names it in both head slots.
-pub(crate) fn write_now(
-    numbering: &mut Numbering,
-    writer: &mut Writer,
-) -> Result<(), BackendError> {
-    writer.write(&numbering.pending)?;
-    numbering.pending.clear();
-    writer.write_head()?;
-    writer.write_head()
+    let Some(lost) = lost else {
+        return Ok(Bare::new(numbering, writer, generation));
+    };
+    // A volume's header has the incarnation before its first event.
+    writer.identity.incarnation = lost.incarnation;
+    let record = internal(RecordKind::Resumed, &lost.encode());
+    numbering.number(&record, (options.clock)(), false);
+    let mut bare = Bare::new(numbering, writer, generation);
+    bare.finish().map_err(&at)?;
+    Ok(bare)
 }
 
 fn numbering(next_seq: u64, chain: &Chain, versions: Versions) -> Numbering {
@@ -256,6 +293,10 @@ fn numbering(next_seq: u64, chain: &Chain, versions: Versions) -> Numbering {
         pending: Pending::default(),
         in_flight_bytes: 0,
         closing: false,
+        handed_over: None,
+        syncing: false,
+        writer_done: false,
+        head_due: None,
     }
 }
 
@@ -278,7 +319,6 @@ fn writer(
         last_seq: end.seq,
         last_hash: end.chain.hash,
         last_time: end.chain.time,
-        generation: 0,
         encoder: FrameEncoder::default(),
         plain_target: options.frame_bytes,
         volume_bytes_max: options.volume_bytes,

@@ -1,4 +1,4 @@
-//! What the log's handles, its sync thread and its readers share.
+//! What the log's handles, its threads and its readers share.
 
 use std::fs::File;
 use std::sync::Arc;
@@ -6,12 +6,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::{Condvar, Mutex};
 
+use crate::backend::Volume;
 use crate::digest::Digest;
+use crate::error::AppendError;
 use crate::log::identity::LogIdentity;
 use crate::log::numbering::Numbering;
 use crate::log::progress::Progress;
 use crate::log::store::Store;
-use crate::log::writer::Writer;
 use crate::options::Options;
 use crate::snapshot::SnapshotShelf;
 use crate::tree::Frontier;
@@ -33,24 +34,21 @@ pub struct Head {
     pub incarnation: u32,
 }
 
-/// The head with its tree not yet folded to a root.
-pub(crate) struct Published {
-    seq: u64,
-    time: u64,
-    chain_hash: Digest,
-    frontier: Frontier,
+/// An end of the log as it was written.
+#[derive(Clone)]
+pub(crate) struct Written {
+    /// The volume to sync for it; what is in earlier ones is synced already.
+    pub(crate) volume: Arc<dyn Volume>,
+    pub(crate) volume_first_seq: u64,
+    pub(crate) seq: u64,
+    pub(crate) time: u64,
+    pub(crate) chain_hash: Digest,
+    pub(crate) frontier: Frontier,
+    /// How much of the backlog it is.
+    pub(crate) bytes: usize,
 }
 
-impl Published {
-    pub(crate) fn of(writer: &Writer) -> Self {
-        Self {
-            seq: writer.last_seq,
-            time: writer.last_time,
-            chain_hash: writer.last_hash,
-            frontier: writer.frontier.clone(),
-        }
-    }
-
+impl Written {
     pub(crate) fn head(&self, incarnation: u32) -> Head {
         Head {
             seq: self.seq,
@@ -71,14 +69,16 @@ pub(crate) struct Shared {
     /// The end of the log. A plain lock: it is held for less than a
     /// microsecond per event, by appenders and once per sync.
     pub(crate) numbering: Mutex<Numbering>,
-    /// The sync thread waits here for something to write.
+    /// The writer waits here for something to do.
     pub(crate) work: Condvar,
+    /// The syncer waits here for something to sync.
+    pub(crate) handed_over: Condvar,
     /// Appenders wait here when too much waits for the disk.
     pub(crate) room: Condvar,
     pub(crate) appended: AtomicU64,
     /// In an own `Arc`, so that a forgotten ticket keeps nothing else alive.
     pub(crate) progress: Arc<Progress>,
-    pub(crate) published: Mutex<Published>,
+    pub(crate) published: Mutex<Written>,
     /// First sequence of the volume being written.
     pub(crate) active_first_seq: AtomicU64,
     /// Held for as long as anything can touch the directory.
@@ -86,12 +86,23 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    /// Makes the writer's end of the log the head. Called before the watermark
-    /// moves, so that the head is never behind it.
-    pub(crate) fn published(&self, writer: &Writer) {
-        *self.published.lock() = Published::of(writer);
+    /// Makes a synced end of the log the head.
+    pub(crate) fn publish(&self, synced: &Written) {
+        *self.published.lock() = synced.clone();
         self.active_first_seq
-            .store(writer.volume_first_seq, Ordering::Relaxed);
+            .store(synced.volume_first_seq, Ordering::Relaxed);
+    }
+
+    /// Ends the log after a failure: nothing more is taken or acknowledged.
+    pub(crate) fn poison(&self, reason: &str) {
+        tracing::error!(reason, "the log is poisoned");
+        self.numbering.lock().closing = true;
+        self.progress.fail(AppendError::Poisoned(reason.into()));
+        // Under the lock, so that nobody is about to wait and misses it.
+        let _numbering = self.numbering.lock();
+        self.work.notify_all();
+        self.room.notify_all();
+        self.handed_over.notify_all();
     }
 
     pub(crate) fn head(&self) -> Head {

@@ -1,13 +1,13 @@
-//! Writing what was numbered: frames, volumes, the tree and the head file.
+//! Writing what was numbered: frames, volumes and the tree.
 //!
 //! ```text
-//!   pending ──► frames ──► active volume ──► sync ──► watermark
-//!                  │             │ full                   │ within 10 ms,
-//!                  └──► tree     └──► seal, next volume   └──► head slot
+//!   pending ──► frames ──► active volume
+//!                  │             │ full
+//!                  └──► tree     └──► seal, next volume
 //! ```
 //!
-//! Everything here is done by one thread, the sync thread; after the first
-//! error nothing here is called again.
+//! Everything here is done by one thread, the writer's; after the first error
+//! nothing here is called again.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -19,11 +19,11 @@ use crate::format::descriptor::DESCRIPTOR_FIXED;
 use crate::format::entry::{ENTRY_BODY_FIXED, ENTRY_FIXED};
 use crate::format::frame::{FRAME_FIXED, FrameEncoder, PLAIN_BYTES_MAX, VALUE_BYTES_MAX};
 use crate::format::header::{FLAG_HAS_BODY, FLAG_LAST_OF_GROUP, RecordKind};
-use crate::format::slot::Slot;
 use crate::format::volume::{Seal, StreamEntry, VolumeHeader, encode_index};
 use crate::format::{keys, u16_at, u64_at};
 use crate::log::identity::LogIdentity;
 use crate::log::numbering::Pending;
+use crate::log::shared::Written;
 use crate::log::store::Store;
 use crate::tree::Frontier;
 
@@ -69,8 +69,6 @@ pub(crate) struct Writer {
     pub(crate) last_seq: u64,
     pub(crate) last_hash: Digest,
     pub(crate) last_time: u64,
-    /// Of the slot that was written last.
-    pub(crate) generation: u64,
     pub(crate) encoder: FrameEncoder,
     pub(crate) plain_target: usize,
     pub(crate) volume_bytes_max: u64,
@@ -88,7 +86,7 @@ struct Open {
 }
 
 impl Writer {
-    /// Writes and syncs all that is pending.
+    /// Writes all that is pending; the active volume is not synced.
     pub(crate) fn write(&mut self, pending: &Pending) -> Result<(), BackendError> {
         fault_io!("before-frames");
         let mut open = Open {
@@ -120,9 +118,6 @@ impl Writer {
             }
         }
         self.finish_frame(pending, &mut open)?;
-        fault_io!("before-sync");
-        self.volume.sync()?;
-        fault!("after-sync");
         Ok(())
     }
 
@@ -246,25 +241,17 @@ impl Writer {
         Ok(())
     }
 
-    /// Names the synced end of the log in the slot whose turn it is.
-    pub(crate) fn write_head(&mut self) -> Result<(), BackendError> {
-        fault_io!("before-head");
-        self.generation += 1;
-        let slot = Slot {
-            generation: self.generation,
-            log_id: self.identity.log_id,
-            incarnation: self.identity.incarnation,
-            volume: self.volume_first_seq,
+    /// The end of the log as it now is, to be synced.
+    pub(crate) fn written(&self) -> Written {
+        Written {
+            volume: Arc::clone(&self.volume),
+            volume_first_seq: self.volume_first_seq,
             seq: self.last_seq,
             time: self.last_time,
             chain_hash: self.last_hash,
-            root: self.frontier.root(),
             frontier: self.frontier.clone(),
-        };
-        let turn = usize::from(!self.generation.is_multiple_of(2));
-        self.store.backend.write_head(turn, &slot.encode())?;
-        fault!("after-head");
-        Ok(())
+            bytes: 0,
+        }
     }
 }
 
