@@ -5,9 +5,13 @@ use std::{
     path::Path,
 };
 
-use vsm_core::{Payload, payload::Operations};
+use vsm_core::{
+    Address, Hosting, LogId, Payload, Replay, Role,
+    payload::{Lifecycle, Operations},
+    replay::{Counts, Marks},
+};
 use vsm_node::runtime::journal;
-use vsm_store::{EventLog, Options};
+use vsm_store::{EventLog, OfflineLog, Options, VerifyOptions};
 
 /// What a log says of its operations.
 #[derive(Debug, Default)]
@@ -54,7 +58,7 @@ impl Story {
                 Payload::Operations(Operations::Closed(it)) => {
                     *story.ends.entry(it.operation.to_string()).or_default() += 1;
                 }
-                Payload::Lifecycle(vsm_core::payload::Lifecycle::Started(_)) => story.runs += 1,
+                Payload::Lifecycle(Lifecycle::Started(_)) => story.runs += 1,
                 _ => {}
             }
         }
@@ -70,4 +74,37 @@ impl Story {
             assert_eq!(*ends, 1, "{operation} ended {ends} times");
         }
     }
+}
+
+/// The chain is whole, and every reaction on the log follows from what is
+/// before it: none missing, none doubled, none different.
+///
+/// # Panics
+/// When that is not so.
+pub fn check_log(log: &Path) -> Counts {
+    vsm_store::verify(log, &VerifyOptions::default()).expect("the chain is whole");
+    let log = OfflineLog::open(log).expect("the log opens");
+    let mut marks = Marks::default();
+    let mut node = None;
+    let records = || {
+        log.read(1).filter_map(|event| {
+            let event = event.expect("every record can be read");
+            journal::record(&event).expect("every record is a message")
+        })
+    };
+    for record in records() {
+        marks.note(&record.message);
+        if let Payload::Lifecycle(Lifecycle::Started(it)) = &record.message.payload {
+            node.get_or_insert_with(|| it.node.clone());
+        }
+    }
+    let Some(node) = node else {
+        return Counts::default();
+    };
+    let hosting = Hosting::new(node, Role::SYSTEMS.map(Address::root));
+    let mut replay = Replay::new(LogId(log.identity().log_id.0), hosting, marks);
+    for record in records() {
+        replay.apply(&record).expect("the record follows");
+    }
+    replay.counts().clone()
 }

@@ -168,7 +168,7 @@ async fn client_loop(
                 .await?;
         }
         // Some wait for the end, some go on at once.
-        if client % 2 == 0 || operations.is_some() {
+        if client.is_multiple_of(2) || operations.is_some() {
             let end = tokio::time::timeout(WAIT, end).await??;
             say(&format!("ended {operation} {:?}", end.state));
         }
