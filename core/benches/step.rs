@@ -189,8 +189,13 @@ fn main() {
         Strategy::Rendezvous,
     ];
     for strategy in strategies {
-        for (units, capacity) in [(10, 10), (10_000, 10), (100_000, 10), (10_000, 1), (100_000, 1)]
-        {
+        for (units, capacity) in [
+            (10, 10),
+            (10_000, 10),
+            (100_000, 10),
+            (10_000, 1),
+            (100_000, 1),
+        ] {
             let mut bench = Bench::new(units, capacity, strategy);
             // The ended operations fill up first.
             bench.operations(10);

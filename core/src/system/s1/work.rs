@@ -19,7 +19,6 @@
 use super::{
     S1,
     operation::{Held, Operation, Waiting},
-    registry::Membership,
     rendezvous,
     sessions::{hurt, please},
 };
@@ -321,21 +320,26 @@ impl S1 {
         held
     }
 
-    /// Takes from a unit that is gone what it held, and says what of it has
-    /// not ended.
-    pub(super) fn take_held(&mut self, unit: Key) -> Vec<(Key, Held)> {
-        let mut open = Vec::new();
+    /// Takes from a unit that goes what it held, and says what of it has not
+    /// ended.
+    pub(super) fn take_held(&mut self, unit: Key) -> Vec<Lost> {
+        let mut lost = Vec::new();
         for key in self.held_by(unit) {
+            let idempotent = self.declared_idempotent(unit, key);
             let Some(operation) = self.operations.get_mut(key) else {
                 continue;
             };
             if let Some(held) = operation.held.take()
                 && !operation.state.is_final()
             {
-                open.push((key, held));
+                lost.push(Lost {
+                    operation: key,
+                    held,
+                    idempotent,
+                });
             }
         }
-        open
+        lost
     }
 
     /// Gives a unit its place back that an operation had.
@@ -466,10 +470,7 @@ impl S1 {
     /// When a failed attempt is repeated; `None`: never.
     fn retry_at(&self, key: Key, held: Held, now: Timestamp) -> Option<Timestamp> {
         let operation = self.operations.get(key)?;
-        let idempotent = self
-            .registry
-            .get(held.unit)
-            .is_some_and(|unit| self.declared_idempotent(&unit.memberships, &operation.capability));
+        let idempotent = self.declared_idempotent(held.unit, key);
         if !idempotent || operation.attempt >= self.config.attempts_max {
             return None;
         }
@@ -480,12 +481,17 @@ impl S1 {
         (at < operation.deadline).then_some(at)
     }
 
-    fn declared_idempotent(&self, memberships: &[Membership], capability: &Name) -> bool {
-        self.capabilities.find(capability).is_some_and(|number| {
-            memberships
-                .iter()
-                .any(|it| it.capability == number && it.idempotent)
-        })
+    /// Whether a unit says that an operation may be done twice.
+    fn declared_idempotent(&self, unit: Key, operation: Key) -> bool {
+        let (Some(unit), Some(operation)) =
+            (self.registry.get(unit), self.operations.get(operation))
+        else {
+            return false;
+        };
+        let number = self.capabilities.find(&operation.capability);
+        unit.memberships
+            .iter()
+            .any(|it| Some(it.capability) == number && it.idempotent)
     }
 
     /// What an outcome says about the unit.
@@ -593,37 +599,22 @@ impl S1 {
     }
 
     /// The unit that had an operation is gone.
-    pub(super) fn lost(
-        &mut self,
-        key: Key,
-        held: Held,
-        memberships: &[Membership],
-        now: Timestamp,
-        out: &mut Outbox,
-    ) {
-        let attempts_max = self.config.attempts_max;
-        let Some(operation) = self.operations.get(key) else {
+    pub(super) fn lost(&mut self, lost: Lost, now: Timestamp, out: &mut Outbox) {
+        let key = lost.operation;
+        let Some(operation) = self.operations.get_mut(key) else {
             return;
         };
-        let again = operation.attempt < attempts_max
-            && operation.deadline > now
-            && self.declared_idempotent(memberships, &operation.capability);
+        let again = lost.idempotent
+            && operation.attempt < self.config.attempts_max
+            && operation.deadline > now;
         if again {
-            if let Some(operation) = self.operations.get_mut(key) {
-                operation.state = OperationState::Retrying;
-            }
+            operation.state = OperationState::Retrying;
             self.counters.retried += 1;
             self.place(key, now, out);
         } else {
             self.counters.failed += 1;
-            self.close_held(
-                key,
-                Some(held),
-                OperationState::Failed,
-                "unit lost",
-                now,
-                out,
-            );
+            let held = Some(lost.held);
+            self.close_held(key, held, OperationState::Failed, "unit lost", now, out);
         }
     }
 
@@ -692,6 +683,13 @@ impl S1 {
             }
         }
     }
+}
+
+/// An operation whose unit goes.
+pub(super) struct Lost {
+    operation: Key,
+    held: Held,
+    idempotent: bool,
 }
 
 /// What becomes of a submission.
