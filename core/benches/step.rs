@@ -116,7 +116,7 @@ impl Bench {
     fn heartbeats(&mut self, units: usize) -> f64 {
         let records: Vec<_> = (0..MESSAGES)
             .map(|_| {
-                let unit = self.random() as usize % units;
+                let unit = usize::try_from(self.random()).unwrap_or(0) % units;
                 self.record(Heartbeat {
                     unit: unit_name(unit),
                     // The first record is `started`.

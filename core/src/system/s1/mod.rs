@@ -24,7 +24,7 @@
 //!
 //! Every message costs a few steps in trees and tables of numbers, the same
 //! with ten units as with 100,000: nothing walks over units except a new run,
-//! a new strategy and [`Query::Units`](crate::system::Query::Units).
+//! a new strategy and [`Query::Units`].
 
 mod capability;
 mod command;

@@ -92,14 +92,14 @@ impl Block {
         // Divided by the size, without a division by a variable.
         let wait = match self.power {
             0 => wait,
-            _ => wait / 3 >> (2 * (self.power - 1)),
+            _ => (wait / 3) >> (2 * (self.power - 1)),
         };
         self.at = self.at.saturating_add(wait);
     }
 
     /// Where the current arrival falls.
     fn slot(&self, key: u64) -> u32 {
-        let within = (self.hash(key, 1) >> 32) * u64::from(self.size) >> 32;
+        let within = ((self.hash(key, 1) >> 32) * u64::from(self.size)) >> 32;
         self.first + u32::try_from(within).unwrap_or(0)
     }
 
@@ -117,7 +117,7 @@ fn exponential(random: u64) -> u64 {
     let zeros = u64::from(random.leading_zeros());
     // 20 bits of what follows the first one.
     let fraction = random << zeros << 1 >> 44;
-    let curve = (fraction * 43 >> 5) - (fraction * fraction >> 20) * 11 / 32;
+    let curve = ((fraction * 43) >> 5) - ((fraction * fraction) >> 20) * 11 / 32;
     ((zeros + 1) << 40) - (curve << 20)
 }
 
