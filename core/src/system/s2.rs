@@ -308,3 +308,104 @@ fn slot_view<'a>((start, taken): (&Timestamp, &'a Taken)) -> SlotView<'a> {
         end: taken.end,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        config::ModelConfig,
+        system::testing::{Stage, name, payloads},
+        time::Millis,
+    };
+
+    struct Calendar {
+        stage: Stage,
+        begin: Timestamp,
+    }
+
+    impl Calendar {
+        fn new() -> Self {
+            let mut model = ModelConfig::default();
+            model.coordination.slots_max = 4;
+            model.coordination.slot_max = Millis(1_000);
+            let stage = Stage::new(Role::S2, model);
+            let begin = stage.now;
+            Self { stage, begin }
+        }
+
+        fn at(&self, ms: u64) -> Timestamp {
+            self.begin + Millis(ms)
+        }
+
+        /// Claims the crane, in milliseconds from the beginning.
+        fn claim(&mut self, unit: &str, start: u64, end: u64) -> SlotAnswer {
+            let claim = Claim {
+                plan: Stage::id(self.stage.seq + 1),
+                unit: name(unit),
+                resource: name("crane"),
+                start: self.at(start),
+                end: self.at(end),
+            };
+            let emitted = self.stage.say(claim);
+            let slot: Slot = payloads!(emitted, Coordination::Slot).remove(0);
+            assert_eq!(slot.plan, self.stage.last());
+            slot.answer
+        }
+    }
+
+    fn is_granted(answer: &SlotAnswer) -> bool {
+        matches!(answer, SlotAnswer::Granted { .. })
+    }
+
+    #[test]
+    fn the_first_wins_and_the_second_is_told_when() {
+        let mut calendar = Calendar::new();
+        assert!(is_granted(&calendar.claim("a", 100, 200)));
+        assert!(is_granted(&calendar.claim("b", 250, 300)));
+        let taken = |by: &str, next_free| SlotAnswer::Taken {
+            by: name(by),
+            next_free,
+        };
+        // 60 ms do not fit between the two, 50 do.
+        let (late, early) = (calendar.at(300), calendar.at(200));
+        assert_eq!(calendar.claim("c", 150, 210), taken("a", late));
+        assert_eq!(calendar.claim("c", 150, 200), taken("a", early));
+        assert_eq!(calendar.claim("c", 0, 101), taken("a", late));
+        assert!(is_granted(&calendar.claim("c", 200, 250)));
+    }
+
+    #[test]
+    fn nonsense_is_refused_with_a_reason() {
+        let mut calendar = Calendar::new();
+        calendar.stage.now = calendar.at(50);
+        for (start, end) in [(100, 100), (100, 99), (100, 2_000), (10, 50)] {
+            let answer = calendar.claim("a", start, end);
+            assert!(matches!(answer, SlotAnswer::Refused { .. }), "{start}");
+        }
+        for slot in 1..=4 {
+            assert!(is_granted(&calendar.claim("a", slot * 100, slot * 100 + 1)));
+        }
+        let SlotAnswer::Refused { reason } = calendar.claim("a", 900, 901) else {
+            panic!("there was room");
+        };
+        assert!(reason.contains("slots_max"));
+    }
+
+    #[test]
+    fn slots_end_and_are_given_back() {
+        let mut calendar = Calendar::new();
+        calendar.claim("a", 100, 200);
+        let plan = calendar.stage.last();
+        let release = |unit: &str| Release {
+            plan,
+            unit: name(unit),
+        };
+        calendar.stage.say(release("b"));
+        assert!(!is_granted(&calendar.claim("b", 100, 200)));
+        calendar.stage.say(release("a"));
+        assert!(is_granted(&calendar.claim("b", 100, 200)));
+        calendar.stage.pass(Millis(200));
+        assert_eq!(calendar.stage.machine.view()["summary"]["held"], 0);
+        assert_eq!(calendar.stage.machine.next_deadline(), None);
+    }
+}

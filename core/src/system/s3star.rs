@@ -338,3 +338,123 @@ impl<'a> From<&'a Open> for OpenView<'a> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        config::ModelConfig,
+        message::Message,
+        name::Text,
+        payload::{
+            audit::{Order, Sampled as Result},
+            lifecycle::AuditDue,
+        },
+        system::testing::{Stage, kinds, name, payloads},
+        time::Millis,
+    };
+
+    const RESULTS: [MessageId; 3] = [MessageId([1; 16]), MessageId([2; 16]), MessageId([3; 16])];
+
+    fn bound(result: usize) -> Digest {
+        Digest([u8::try_from(result).unwrap(); 32])
+    }
+
+    /// An audit of `u1` whose sample has come, and the audit's id.
+    fn audit(commitments: [Option<Digest>; 3]) -> (Stage, MessageId, Vec<Message>) {
+        let mut stage = Stage::new(Role::S3Star, ModelConfig::default());
+        let emitted = stage.say(Order {
+            unit: name("u1"),
+            sample: u32::MAX,
+            reason: Text::cut("pain"),
+        });
+        let request: SampleRequest = payloads!(emitted, Audit::SampleRequest).remove(0);
+        assert_eq!((request.audit, request.sample), (stage.last(), 32));
+        let emitted = stage.say(Sample {
+            audit: request.audit,
+            unit: name("u1"),
+            results: RESULTS
+                .into_iter()
+                .zip(commitments)
+                .map(|(operation, evidence)| Result {
+                    operation,
+                    evidence,
+                })
+                .collect(),
+        });
+        (stage, request.audit, emitted)
+    }
+
+    fn show(
+        stage: &mut Stage,
+        audit: MessageId,
+        result: usize,
+        digest: Option<Digest>,
+    ) -> Vec<Message> {
+        stage.say(Shown {
+            audit,
+            unit: name("u1"),
+            operation: RESULTS[result],
+            digest,
+        })
+    }
+
+    fn finding(messages: &[Message]) -> Finding {
+        assert_eq!(kinds(messages), ["s3 audit.finding"]);
+        payloads!(messages, Audit::Finding).remove(0)
+    }
+
+    #[test]
+    fn what_was_bound_and_is_shown_is_consistent() {
+        let (mut stage, audit, _) = audit([Some(bound(0)), Some(bound(1)), None]);
+        assert!(show(&mut stage, audit, 0, Some(bound(0))).is_empty());
+        // Nothing was bound for the third, so nothing is compared.
+        assert!(show(&mut stage, audit, 2, Some(bound(7))).is_empty());
+        let found = finding(&show(&mut stage, audit, 1, Some(bound(1))));
+        assert_eq!(found.conclusion, Conclusion::Consistent);
+        assert_eq!((found.compared, found.missing), (2, 0));
+    }
+
+    #[test]
+    fn the_first_word_counts_and_a_difference_is_a_mismatch() {
+        let (mut stage, audit, _) = audit([Some(bound(0)), Some(bound(1)), None]);
+        show(&mut stage, audit, 0, Some(bound(9)));
+        show(&mut stage, audit, 0, Some(bound(0)));
+        let found = finding(&show(&mut stage, audit, 1, None));
+        assert_eq!(found.conclusion, Conclusion::Mismatch);
+        assert_eq!(found.mismatched, [RESULTS[0]]);
+        assert_eq!((found.compared, found.missing), (1, 1));
+    }
+
+    #[test]
+    fn lost_evidence_accuses_nobody() {
+        let (mut stage, ..) = audit([Some(bound(0)), Some(bound(1)), None]);
+        assert!(stage.pass(Millis(9_999)).is_empty());
+        let found = finding(&stage.pass(Millis(1)));
+        assert_eq!(found.conclusion, Conclusion::Inconclusive);
+        assert_eq!((found.compared, found.missing), (0, 2));
+    }
+
+    #[test]
+    fn nothing_to_compare_is_said_at_once() {
+        let (_, _, emitted) = audit([None; 3]);
+        assert_eq!(finding(&emitted).conclusion, Conclusion::Inconclusive);
+    }
+
+    #[test]
+    fn the_node_draws_and_too_many_are_declined() {
+        let mut model = ModelConfig::default();
+        model.audit.audits_max = 1;
+        let mut stage = Stage::new(Role::S3Star, model);
+        let due = || AuditDue {
+            unit: name("u1"),
+            sample: 0,
+            draw: 42,
+        };
+        let emitted = stage.say(due());
+        let request: SampleRequest = payloads!(emitted, Audit::SampleRequest).remove(0);
+        assert_eq!((request.sample, request.draw), (1, 42));
+        let declined = finding(&stage.say(due()));
+        assert_eq!(declined.conclusion, Conclusion::Inconclusive);
+    }
+}

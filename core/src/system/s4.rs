@@ -254,3 +254,77 @@ impl From<&Followed> for SignalView {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        config::ModelConfig,
+        system::testing::{Stage, name, payloads},
+    };
+
+    fn stage() -> Stage {
+        Stage::new(Role::S4, ModelConfig::default())
+    }
+
+    fn outlooks(stage: &mut Stage, value_micro: i64) -> usize {
+        let name = name("demand");
+        let emitted = stage.say(Signal { name, value_micro });
+        payloads!(emitted, Intelligence::Outlook).len()
+    }
+
+    #[test]
+    fn the_unusual_is_told_once_until_it_returns() {
+        let mut stage = stage();
+        for value in 0..16 {
+            assert_eq!(outlooks(&mut stage, 1_000 + value % 5), 0);
+        }
+        assert_eq!(outlooks(&mut stage, 5_000), 2);
+        assert_eq!(outlooks(&mut stage, 5_001), 0);
+        assert_eq!(outlooks(&mut stage, 1_002), 0);
+        assert_eq!(outlooks(&mut stage, -5_000), 2);
+    }
+
+    #[test]
+    fn a_few_wild_values_do_not_hide_another() {
+        let mut stage = stage();
+        for value in 0..30 {
+            let wild = if value % 3 == 0 { 900_000 } else { 1_000 };
+            outlooks(&mut stage, wild + value);
+        }
+        outlooks(&mut stage, 1_000);
+        assert_eq!(outlooks(&mut stage, 900_000), 2);
+    }
+
+    #[test]
+    fn the_extremes_do_not_overflow() {
+        let mut stage = stage();
+        for value in [i64::MIN, i64::MAX] {
+            assert_eq!(outlooks(&mut stage, value), 0);
+        }
+        let max = Signal::VALUE_MICRO_MAX;
+        for round in 0..40 {
+            outlooks(&mut stage, if round % 2 == 0 { max } else { -max });
+        }
+        let summary = &stage.machine.view()["summary"];
+        assert_eq!(summary["out_of_range"], 2);
+    }
+
+    #[test]
+    fn what_is_kept_is_bounded() {
+        let mut model = ModelConfig::default();
+        model.intelligence.signals_max = 1;
+        model.intelligence.values_max = 0;
+        let mut stage = Stage::new(Role::S4, model);
+        for value in 0..5 {
+            outlooks(&mut stage, value);
+        }
+        stage.say(Signal {
+            name: name("other"),
+            value_micro: 1,
+        });
+        let view = stage.machine.view();
+        assert_eq!(view["signals"]["demand"]["kept"], 1);
+        assert_eq!(view["summary"]["not_followed"], 1);
+    }
+}

@@ -292,3 +292,96 @@ impl<'a> From<&'a Alarm> for AlarmView<'a> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        config::ModelConfig,
+        message::Message,
+        system::testing::{Stage, kinds, name, payloads},
+    };
+
+    fn stage() -> Stage {
+        Stage::new(Role::S5, ModelConfig::default())
+    }
+
+    fn pain(unit: &str, reason: &str) -> Pain {
+        Pain {
+            unit: Some(name(unit)),
+            reason: Text::cut(reason),
+            evidence: None,
+        }
+    }
+
+    fn set(stage: &mut Stage, policy: Policy) -> (PolicySet, Vec<Message>) {
+        let emitted = stage.say(SetPolicy { policy });
+        let answer = payloads!(emitted, Command::PolicySet).remove(0);
+        assert_eq!(emitted[0].reply_to, Some(stage.last()));
+        (answer, emitted)
+    }
+
+    #[test]
+    fn policies_follow_one_another() {
+        let mut stage = stage();
+        let policy = |version| Policy {
+            version,
+            ..Policy::initial()
+        };
+        let (answer, emitted) = set(&mut stage, policy(1));
+        assert!(answer.accepted);
+        assert_eq!(
+            kinds(&emitted[1..]),
+            ["s3 command.directive", "s4 command.directive"]
+        );
+        for version in [0, 1, 3, u64::MAX] {
+            let (answer, emitted) = set(&mut stage, policy(version));
+            assert!(!answer.accepted && answer.version == version);
+            assert_eq!(emitted.len(), 1);
+        }
+        let long = Policy {
+            permitted: Some((0..257).map(|it| name(&format!("c{it}"))).collect()),
+            ..policy(2)
+        };
+        assert!(!set(&mut stage, long).0.accepted);
+        assert!(set(&mut stage, policy(2)).0.accepted);
+    }
+
+    #[test]
+    fn an_alarm_is_escalated_once_and_ended_by_pleasure() {
+        let mut stage = stage();
+        let emitted = stage.say(pain("u1", "hot"));
+        assert_eq!(kinds(&emitted), ["operator algedonic.escalation"]);
+        let escalation: Escalation = payloads!(emitted, Algedonic::Escalation).remove(0);
+        assert_eq!(escalation.alarm, stage.last());
+        assert!(stage.say(pain("u1", "hot")).is_empty());
+        assert_eq!(stage.say(pain("u1", "cold")).len(), 1);
+        assert_eq!(stage.say(pain("u2", "hot")).len(), 1);
+        let emitted = stage.say(Pleasure {
+            unit: Some(name("u1")),
+            reason: Text::cut("well"),
+        });
+        assert_eq!(kinds(&emitted), ["operator algedonic.pleasure"]);
+        let alarms = stage.machine.view()["alarms"].clone();
+        assert_eq!(alarms.as_array().unwrap().len(), 1);
+        assert_eq!(alarms[0]["unit"], "u2");
+        assert_eq!(stage.say(pain("u1", "hot")).len(), 1);
+    }
+
+    #[test]
+    fn alarms_are_bounded() {
+        let mut stage = stage();
+        let many = ALARMS_MAX + 5;
+        // The stage checks every state; a few of many are enough here.
+        let mut system = S5::default();
+        let mut out = Outbox::default();
+        for number in 0..many {
+            let record = stage.record(pain(&format!("u{number}"), "hot"));
+            system.step(&record, &mut out);
+        }
+        assert_eq!(system.alarms.len(), ALARMS_MAX);
+        assert_eq!(system.kinds.len(), ALARMS_MAX);
+        assert_eq!(system.displaced, 5);
+        assert_eq!(out.sent().len(), many);
+    }
+}

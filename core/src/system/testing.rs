@@ -65,14 +65,10 @@ impl Stage {
         self.say_with(payload, |_| {})
     }
 
-    /// Says something to it, now, with a change to the message.
-    pub(crate) fn say_with(
-        &mut self,
-        payload: impl Into<Payload>,
-        change: impl FnOnce(&mut Message),
-    ) -> Vec<Message> {
+    /// The record of something said to it now.
+    pub(crate) fn record(&mut self, payload: impl Into<Payload>) -> Record {
         self.seq += 1;
-        let mut message = Message::root(
+        let message = Message::root(
             Self::id(self.seq),
             Role::Environment,
             self.role,
@@ -80,13 +76,22 @@ impl Stage {
             self.now,
             self.principal.clone(),
         );
-        change(&mut message);
-        let record = Record {
+        Record {
             seq: Seq(self.seq),
             time: self.now,
             message,
             body: None,
-        };
+        }
+    }
+
+    /// Says something to it, now, with a change to the message.
+    pub(crate) fn say_with(
+        &mut self,
+        payload: impl Into<Payload>,
+        change: impl FnOnce(&mut Message),
+    ) -> Vec<Message> {
+        let mut record = self.record(payload);
+        change(&mut record.message);
         // A state says all: the restored machine goes on like the old one.
         let state = self.machine.state();
         let mut restored = Machine::restore(identity(self.role), &state).unwrap();

@@ -5,25 +5,42 @@
 //!   capability    who can do a thing and is free; which one does it
 //!   operation     where each operation stands
 //!   sessions      a unit comes, is heard, goes
-//!   work          an operation comes, is tried, ends
+//!   submission    an operation comes
+//!   placement     it is given to a unit, or waits for one
+//!   outcome       a unit says how it went
+//!   ending        it ends without that
 //!   relay         between units and the other subsystems
+//!   command       what control wants done
+//! ```
+//!
+//! ```text
+//!                 ┌───────────────── no unit is free ◄──────────────┐
+//!                 ▼                                                 │
+//!   submit ──► accepted ──► dispatched ──► completed | failed       │
+//!                 │             │  └──► retrying (back-off) ─────────┤
+//!                 │             └──► unit lost ──► retrying ─────────┘
+//!                 └─────────────┴──► timed out | cancelled | failed
 //! ```
 //!
 //! Every message costs a few steps in trees and tables of numbers, the same
 //! with ten units as with 100,000: nothing walks over units except a new run,
-//! a new strategy and [`Query::Units`](crate::system::Query::Units).
+//! a new strategy and [`Query::Units`].
 
 mod capability;
+mod command;
 mod counters;
+mod ending;
 mod operation;
+mod outcome;
+mod placement;
 mod registry;
 mod relay;
 mod rendezvous;
 mod sessions;
+mod submission;
 #[cfg(test)]
 mod tests;
 mod view;
-mod work;
 
 use serde::{Deserialize, Serialize};
 

@@ -1,26 +1,24 @@
-//! What S1 passes on between its units and the other subsystems, and what
-//! control and the auditor want of it.
+//! What S1 passes on between its units and the other subsystems, and what the
+//! auditor wants to see.
 
 use super::{S1, rendezvous::mix};
 use crate::{
     address::Role,
     id::MessageId,
-    name::{Name, Text},
+    name::Name,
     outbox::Outbox,
     payload::{
-        Audit, Command, Coordination, ResourceBargain,
+        Audit, Coordination, ResourceBargain,
         algedonic::{Pain, Pleasure},
         audit::{Sample, SampleRequest, Sampled, Shown},
         coordination::{self, Claim, Slot, SlotAnswer},
         operations::{
             Bargain, BargainAnswer, Evidence, Feeling, Inspect, OperationState, Plan, PlanAnswer,
-            Register, RegisterRefused, Report, UnitSays,
+            Report, UnitSays,
         },
         resource_bargain::{Agree, Answer, Release, Request},
     },
-    policy::Policy,
     record::Record,
-    time::Timestamp,
 };
 
 /// The most results of one sample.
@@ -254,91 +252,5 @@ impl S1 {
         }
         results.truncate(wanted);
         results
-    }
-
-    /// What control commands.
-    pub(super) fn command(&mut self, message: &Command, now: Timestamp, out: &mut Outbox) {
-        match message {
-            Command::Suspend(it) => self.suspend(&it.unit, &it.reason),
-            Command::Resume(it) => {
-                self.registry.resume(&it.unit);
-                self.set_suspended(&it.unit, false, out);
-            }
-            Command::Stop(it) => self.stop(&it.unit, &it.reason, now, out),
-            Command::SetCapacity(it) => {
-                let Some(key) = self.registry.named(&it.unit) else {
-                    return;
-                };
-                if let Some(unit) = self.registry.get_mut(key) {
-                    unit.capacity = it.capacity.min(Register::CAPACITY_MAX);
-                }
-                self.refresh(key);
-                self.feed(key, out);
-            }
-            Command::Reconfigure(it) => self.reconfigure(&it.policy, now, out),
-            Command::SetPolicy(_)
-            | Command::Directive(_)
-            | Command::SetPool(_)
-            | Command::PolicySet(_) => {}
-        }
-    }
-
-    fn suspend(&mut self, name: &Name, reason: &Text) {
-        let max = self.config.units_max as usize;
-        if self.registry.suspend(name, reason, max)
-            && let Some(key) = self.registry.named(name)
-        {
-            if let Some(unit) = self.registry.get_mut(key) {
-                unit.suspended = true;
-            }
-            self.refresh(key);
-        }
-    }
-
-    fn set_suspended(&mut self, name: &Name, suspended: bool, out: &mut Outbox) {
-        let Some(key) = self.registry.named(name) else {
-            return;
-        };
-        if let Some(unit) = self.registry.get_mut(key) {
-            unit.suspended = suspended;
-        }
-        self.refresh(key);
-        self.feed(key, out);
-    }
-
-    fn stop(&mut self, name: &Name, reason: &Text, now: Timestamp, out: &mut Outbox) {
-        let Some(key) = self.registry.named(name) else {
-            return;
-        };
-        self.gone(key, now, out);
-        out.send(
-            Role::Environment,
-            RegisterRefused {
-                unit: name.clone(),
-                reason: Text::cut(&format!("stopped: {reason}")),
-            },
-        );
-    }
-
-    /// A policy. What waits and is no longer permitted will not be tried; what
-    /// is with a unit goes on.
-    fn reconfigure(&mut self, policy: &Policy, now: Timestamp, out: &mut Outbox) {
-        self.policy = policy.clone();
-        let forbidden: Vec<_> = self
-            .capabilities
-            .iter()
-            .filter(|(_, capability)| !self.policy.permits(&capability.name))
-            .flat_map(|(_, capability)| capability.queue.values().copied())
-            .collect();
-        for operation in forbidden {
-            self.counters.failed += 1;
-            self.close(
-                operation,
-                OperationState::Failed,
-                "not permitted any more",
-                now,
-                out,
-            );
-        }
     }
 }

@@ -335,8 +335,8 @@ impl S1 {
                 unit: unit.name.clone(),
             },
         );
-        for (operation, held) in held {
-            self.lost(operation, held, &unit.memberships, now, out);
+        for lost in held {
+            self.lost(lost, now, out);
         }
     }
 

@@ -1,0 +1,10 @@
+//! What holds whatever is said to the subsystems, in whatever order.
+//!
+//! Every case is a list of numbers; [`chooser`] turns each into something that
+//! is said, sensible or hostile, and [`world`] runs the six subsystems on it as
+//! a node would. A failure prints the shortest list found.
+
+mod chooser;
+mod hostile;
+mod together;
+mod world;
