@@ -27,7 +27,7 @@ const TIME: Timestamp = Timestamp(1_700_000_000_123_456);
 const ID: MessageId = MessageId([0xab; 16]);
 
 fn name(text: &str) -> Name {
-    text.parse().unwrap()
+    text.parse().expect("the test's names are names")
 }
 
 /// From whom, to whom, and what, of each channel.

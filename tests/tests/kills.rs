@@ -148,7 +148,7 @@ fn whatever_was_acknowledged_survives_sigkill_at_any_moment() {
 /// Where a crash is injected, and at which passages.
 const POINTS: &[(&str, &[u32])] = &[
     ("node.recovery.before_completion", &[1]),
-    ("node.recovery.during_completion", &[1, 2, 3]),
+    ("node.recovery.during_completion", &[1, 2]),
     ("node.recovery.after_recovered", &[1]),
     ("node.recovery.after_started", &[1]),
     ("node.snapshot.before_record", &[1, 4]),
