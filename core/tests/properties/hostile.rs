@@ -31,8 +31,8 @@ proptest! {
             let mut chooser = Chooser::new(seed, Timestamp(1 << 50), seen);
             let payload = match chooser.below(8) {
                 0 => chooser.started().into(),
-                1..5 => chooser.from_inside(),
-                _ => chooser.from_outside(),
+                1..5 => chooser.inside_says(),
+                _ => chooser.outside_says(),
             };
             // Time jumps, also backwards, which no node does.
             let time = match chooser.below(9) {

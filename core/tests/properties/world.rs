@@ -66,8 +66,8 @@ impl World {
         let payload = match chooser.below(80) {
             _ if self.log.is_empty() => chooser.started().into(),
             0 => chooser.started().into(),
-            1..14 => chooser.from_inside(),
-            _ => chooser.from_outside(),
+            1..14 => chooser.inside_says(),
+            _ => chooser.outside_says(),
         };
         let from_where = chooser.below(4);
         let deadline =

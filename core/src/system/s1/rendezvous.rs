@@ -32,13 +32,8 @@ pub(super) fn choose(key: u64, slots: u32, free: &Bits, avoid: Option<u32>) -> O
         if block.first >= slots {
             break;
         }
+        block.draw(key);
         used += 1;
-        let end = u64::from(block.first) + u64::from(block.size);
-        match free.next(block.first) {
-            Some(next) if u64::from(next) < end => block.draw(key),
-            // Nobody in it is free: it never arrives.
-            _ => block.at = u64::MAX,
-        }
     }
     for _ in 0..ARRIVALS_MAX {
         let next = blocks[..used].iter_mut().min_by_key(|block| block.at)?;
@@ -48,6 +43,10 @@ pub(super) fn choose(key: u64, slots: u32, free: &Bits, avoid: Option<u32>) -> O
         let slot = next.slot(key);
         if free.contains(slot) && avoid != Some(slot) {
             return Some(slot);
+        }
+        if next.draws == 1 && !next.has_any(free) {
+            next.at = u64::MAX;
+            continue;
         }
         next.draw(key);
     }
@@ -95,6 +94,12 @@ impl Block {
             _ => (wait / 3) >> (2 * (self.power - 1)),
         };
         self.at = self.at.saturating_add(wait);
+    }
+
+    /// Whether anybody in it is free.
+    fn has_any(&self, free: &Bits) -> bool {
+        free.next(self.first)
+            .is_some_and(|next| next - self.first < self.size)
     }
 
     /// Where the current arrival falls.
