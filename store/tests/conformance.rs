@@ -30,7 +30,10 @@ fn small_volumes() -> Options {
     Options::new().volume_bytes(20_000)
 }
 
-fn batch(events: &[(&str, &[u8], Option<&[u8]>)]) -> Batch {
+/// Stream, meta and body.
+type Plain<'a> = (&'a str, &'a [u8], Option<&'a [u8]>);
+
+fn batch(events: &[Plain<'_>]) -> Batch {
     let mut batch = Batch::new();
     for (stream, meta, body) in events {
         let event = NewEvent {
@@ -45,7 +48,7 @@ fn batch(events: &[(&str, &[u8], Option<&[u8]>)]) -> Batch {
     batch
 }
 
-fn append(log: &EventLog, events: &[(&str, &[u8], Option<&[u8]>)]) -> u64 {
+fn append(log: &EventLog, events: &[Plain<'_>]) -> u64 {
     let ticket = log.append(&batch(events)).expect("the log takes it");
     ticket.wait().expect("it becomes durable");
     ticket.last
@@ -127,7 +130,7 @@ fn a_log_of_many_volumes_reads_in_both_directions_from_anywhere() {
         let log = place.open(small_volumes());
         for n in 0..600u32 {
             let body: Vec<u8> = (0..n % 300)
-                .map(|i| (n.wrapping_mul(31) ^ i) as u8)
+                .map(|i| n.wrapping_mul(31).wrapping_add(i).to_le_bytes()[0])
                 .collect();
             append(
                 &log,
@@ -155,7 +158,7 @@ fn large_events_go_through_many_parts() {
     everywhere(|place| {
         let log = place.open(Options::new().body_bytes_max(3 << 20));
         let body: Vec<u8> = (0..3 << 20)
-            .map(|n: u32| (n.wrapping_mul(2_654_435_761) >> 24) as u8)
+            .map(|n: u32| n.wrapping_mul(2_654_435_761).to_be_bytes()[0])
             .collect();
         let meta = vec![7; 64 * 1024];
         append(&log, &[("s", &meta, Some(&body)), ("s", b"small", None)]);

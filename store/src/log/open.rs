@@ -214,13 +214,14 @@ fn go_on(
             incarnation = lost.incarnation,
             "going on after a lost tail"
         );
-        writer.identity.incarnation = lost.incarnation;
     }
     if sealed {
         writer.after_seal();
         writer.start_volume().map_err(&at)?;
     }
     if let Some(lost) = lost {
+        // A volume's header has the incarnation before its first event.
+        writer.identity.incarnation = lost.incarnation;
         let record = internal(RecordKind::Resumed, &lost.encode());
         numbering.number(&record, (options.clock)(), false);
         write_now(&mut numbering, &mut writer).map_err(&at)?;

@@ -19,7 +19,7 @@ use crate::error::{Fault, OpenError};
 use crate::format::FORMAT_VERSION;
 use crate::format::frame::{Frame, FrameEncoder};
 use crate::format::header::{FLAG_LAST_OF_GROUP, RecordKind};
-use crate::format::internal::{Genesis, Resumed};
+use crate::format::internal::Resumed;
 use crate::format::keys;
 use crate::format::slot::{SLOT_LEN, Slot, SlotError};
 use crate::format::volume::{Seal, VolumeHeader, for_each_stream};
@@ -414,18 +414,4 @@ fn shorten(volume: &dyn Volume, frame: &Frame, end: &End) -> Result<(), Fault> {
         volume.remove(&keys::frame(first_seq, part)).map_err(&at)?;
     }
     Ok(())
-}
-
-/// What the log's genesis says; opens the first volume for it.
-pub(crate) fn genesis(volume: &dyn Volume) -> Result<Genesis, Fault> {
-    let frame = frame_at(volume, 0)?.ok_or_else(|| Fault::corrupt(0, "genesis is missing"))?;
-    let mut found = None;
-    frame.for_each(|seq, entry| {
-        if seq == 0 && entry.kind == RecordKind::Genesis {
-            let meta = entry.descriptor.meta(entry.descriptor_bytes(&frame.plain));
-            found = Some(Genesis::parse(meta).map_err(|bad| Fault::from((0, bad)))?);
-        }
-        Ok::<(), Fault>(())
-    })?;
-    found.ok_or_else(|| Fault::corrupt(0, "the first record is not genesis"))
 }

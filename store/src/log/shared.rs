@@ -50,6 +50,17 @@ impl Published {
             frontier: writer.frontier.clone(),
         }
     }
+
+    pub(crate) fn head(&self, incarnation: u32) -> Head {
+        Head {
+            seq: self.seq,
+            time: self.time,
+            chain_hash: self.chain_hash,
+            tree_size: self.frontier.size(),
+            tree_root: self.frontier.root(),
+            incarnation,
+        }
+    }
 }
 
 pub(crate) struct Shared {
@@ -84,14 +95,6 @@ impl Shared {
     }
 
     pub(crate) fn head(&self) -> Head {
-        let published = self.published.lock();
-        Head {
-            seq: published.seq,
-            time: published.time,
-            chain_hash: published.chain_hash,
-            tree_size: published.frontier.size(),
-            tree_root: published.frontier.root(),
-            incarnation: self.identity.incarnation,
-        }
+        self.published.lock().head(self.identity.incarnation)
     }
 }

@@ -1,0 +1,204 @@
+//! Writing a log again from what was read out of one: restoring an export,
+//! moving to other settings, leaving something out.
+//!
+//! Kinds, times, groups and salts are taken over; sequences, stream versions
+//! and the chain are computed anew. What is imported unchanged therefore comes
+//! out with the same chain hashes, and what is changed with other ones.
+
+use std::io;
+use std::path::Path;
+
+use crate::backend::BackendError;
+use crate::backend::sled::SledBackend;
+use crate::batch::Batch;
+use crate::directory::{self, Found};
+use crate::error::{EventError, OpenError};
+use crate::event::Event;
+use crate::format::entry::Draft;
+use crate::format::header::RecordKind;
+use crate::format::internal::{Genesis, Resumed};
+use crate::log::numbering::Numbering;
+use crate::log::open;
+use crate::log::shared::{Head, Published};
+use crate::log::writer::Writer;
+use crate::options::Options;
+
+/// Bytes after which an import writes, at the next end of a group.
+const WRITE_AT: usize = 1024 * 1024;
+
+/// One record to import, as an [`Event`] has it.
+#[derive(Debug, Clone, Copy)]
+pub struct ImportEvent<'a> {
+    /// What the record is to the log. The first one is genesis.
+    pub record_kind: RecordKind,
+    /// Microseconds since the epoch.
+    pub time: u64,
+    /// Whether its group ends with it.
+    pub last_of_group: bool,
+    /// The stream.
+    pub stream: &'a str,
+    /// The name of the type.
+    pub kind: &'a str,
+    /// The idempotency key.
+    pub key: Option<&'a [u8]>,
+    /// The meta.
+    pub meta: &'a [u8],
+    /// The salt and the body.
+    pub body: Option<(&'a [u8; 16], &'a [u8])>,
+}
+
+impl<'a> ImportEvent<'a> {
+    /// The record that an event was; `salt` is [`Event::salt`].
+    pub fn of(event: &'a Event, salt: &'a Option<[u8; 16]>) -> Self {
+        Self {
+            record_kind: event.record_kind(),
+            time: event.time(),
+            last_of_group: event.is_last_of_group(),
+            stream: event.stream(),
+            kind: event.kind(),
+            key: event.key(),
+            meta: event.meta(),
+            body: salt.as_ref().zip(event.body().bytes()),
+        }
+    }
+}
+
+/// Why an import failed. The directory holds an unfinished log then.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ImportError {
+    /// There is a log already.
+    #[error("there is a log already")]
+    Exists,
+    /// The first record is not genesis, or a later one is.
+    #[error("genesis has to be the first record and only that")]
+    Genesis,
+    /// A record of the log's own has a meta that can't be read.
+    #[error("record {seq} is of an unknown form")]
+    Internal {
+        /// Its sequence.
+        seq: u64,
+    },
+    /// Time goes back.
+    #[error("record {seq} is earlier than the one before")]
+    Time {
+        /// Its sequence.
+        seq: u64,
+    },
+    /// The last group does not end.
+    #[error("the last group does not end")]
+    Unfinished,
+    /// An event does not fit.
+    #[error(transparent)]
+    Event(#[from] EventError),
+    /// The directory can't be used.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// The system failed.
+    #[error("can't import: {0}")]
+    Io(#[from] io::Error),
+}
+
+impl From<BackendError> for ImportError {
+    fn from(error: BackendError) -> Self {
+        match error {
+            BackendError::Io(error) => Self::Io(error),
+            BackendError::Corrupt(what) => Self::Io(io::Error::other(what)),
+        }
+    }
+}
+
+/// Writes a new log from records.
+pub struct Importer {
+    options: Options,
+    backend: Option<SledBackend>,
+    running: Option<(Numbering, Writer)>,
+    batch: Batch,
+    group_open: bool,
+    _lock: std::fs::File,
+}
+
+impl Importer {
+    /// Starts a log in a directory that is empty or not there.
+    pub fn create(dir: impl AsRef<Path>, options: Options) -> Result<Self, ImportError> {
+        let dir = dir.as_ref();
+        if directory::inspect(dir)? != Found::Nothing {
+            return Err(ImportError::Exists);
+        }
+        let lock = directory::lock(dir)?;
+        let backend = Some(SledBackend::new(dir, options.cache_bytes));
+        let batch = Batch::new();
+        Ok(Self {
+            options,
+            backend,
+            running: None,
+            batch,
+            group_open: true,
+            _lock: lock,
+        })
+    }
+
+    /// Adds the next record and returns its sequence.
+    pub fn push(&mut self, event: &ImportEvent<'_>) -> Result<u64, ImportError> {
+        let is_genesis = event.record_kind == RecordKind::Genesis;
+        let Some((numbering, writer)) = &mut self.running else {
+            let backend = self.backend.take().filter(|_| is_genesis);
+            let backend = backend.ok_or(ImportError::Genesis)?;
+            let genesis = Genesis::parse(event.meta);
+            let genesis = genesis.map_err(|_| ImportError::Internal { seq: 0 })?;
+            let imported = Some((event.time, !event.last_of_group));
+            let backend = Box::new(backend);
+            let identity = &genesis.identity;
+            let running = open::create(backend, &self.options, identity, event.meta, imported)?;
+            self.running = Some(running);
+            self.group_open = !event.last_of_group;
+            return Ok(0);
+        };
+        let seq = numbering.next_seq;
+        if is_genesis {
+            return Err(ImportError::Genesis);
+        }
+        if event.time < numbering.last_time {
+            return Err(ImportError::Time { seq });
+        }
+        if event.record_kind == RecordKind::Resumed {
+            let resumed = Resumed::parse(event.meta).map_err(|_| ImportError::Internal { seq })?;
+            if self.group_open {
+                return Err(ImportError::Unfinished);
+            }
+            flush(numbering, writer)?;
+            writer.identity.incarnation = resumed.incarnation;
+        }
+        self.batch.clear();
+        self.batch.push_draft(&Draft {
+            kind: event.record_kind,
+            stream: event.stream.as_bytes(),
+            type_name: event.kind.as_bytes(),
+            key: event.key.unwrap_or_default(),
+            meta: event.meta,
+            body: event.body.filter(|(_, body)| !body.is_empty()),
+        })?;
+        numbering.number(&self.batch, event.time, !event.last_of_group);
+        self.group_open = !event.last_of_group;
+        if event.last_of_group && numbering.pending.entries.len() >= WRITE_AT {
+            flush(numbering, writer)?;
+        }
+        Ok(seq)
+    }
+
+    /// Makes everything durable and names the end in the head file.
+    pub fn finish(self) -> Result<Head, ImportError> {
+        let (mut numbering, mut writer) = self.running.ok_or(ImportError::Genesis)?;
+        if self.group_open {
+            return Err(ImportError::Unfinished);
+        }
+        open::write_now(&mut numbering, &mut writer)?;
+        Ok(Published::of(&writer).head(writer.identity.incarnation))
+    }
+}
+
+fn flush(numbering: &mut Numbering, writer: &mut Writer) -> Result<(), BackendError> {
+    writer.write(&numbering.pending)?;
+    numbering.pending.clear();
+    Ok(())
+}

@@ -1,0 +1,123 @@
+//! A backend that reads from copies. What recovery changes, it changes in the
+//! copy.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use tempfile::TempDir;
+
+use crate::backend::sled::{SledVolume, VOLUMES_DIR, list_volumes, read_head, volume_name};
+use crate::backend::{Backend, BackendError, Volume};
+use crate::format::slot::SLOT_LEN;
+
+/// Offline work reads each volume once; a large cache would only cost memory.
+const CACHE_BYTES: u64 = 8 * 1024 * 1024;
+
+pub(crate) struct CopyBackend {
+    dir: PathBuf,
+    scratch: PathBuf,
+}
+
+impl CopyBackend {
+    pub(crate) fn new(dir: &Path, scratch: PathBuf) -> Self {
+        Self {
+            dir: dir.to_path_buf(),
+            scratch,
+        }
+    }
+}
+
+/// A volume and the scratch directory that it goes away with. The order of the
+/// fields matters: the database closes before its files are deleted.
+struct CopiedVolume {
+    volume: SledVolume,
+    _dir: TempDir,
+}
+
+impl Volume for CopiedVolume {
+    fn put(&self, key: &[u8], value: &[u8]) -> Result<(), BackendError> {
+        self.volume.put(key, value)
+    }
+
+    fn remove(&self, key: &[u8]) -> Result<(), BackendError> {
+        self.volume.remove(key)
+    }
+
+    fn value(&self, key: &[u8]) -> Result<Option<Bytes>, BackendError> {
+        self.volume.value(key)
+    }
+
+    fn below(&self, key: &[u8]) -> Result<Option<(Bytes, Bytes)>, BackendError> {
+        self.volume.below(key)
+    }
+
+    fn above(&self, key: &[u8]) -> Result<Option<(Bytes, Bytes)>, BackendError> {
+        self.volume.above(key)
+    }
+
+    fn sync(&self) -> Result<(), BackendError> {
+        // A private copy that nobody will look for after a crash.
+        Ok(())
+    }
+}
+
+impl Backend for CopyBackend {
+    fn volumes(&self) -> Result<Vec<u64>, BackendError> {
+        Ok(list_volumes(&self.dir)?)
+    }
+
+    fn create(&self, _first_seq: u64) -> Result<Arc<dyn Volume>, BackendError> {
+        Err(read_only())
+    }
+
+    fn open(&self, first_seq: u64) -> Result<Arc<dyn Volume>, BackendError> {
+        let from = self.dir.join(VOLUMES_DIR).join(volume_name(first_seq));
+        if !from.join("db").exists() {
+            return Err(BackendError::Corrupt("volume has no database".to_owned()));
+        }
+        let to = tempfile::Builder::new()
+            .prefix("vsm-store-")
+            .tempdir_in(&self.scratch)?;
+        copy_files(&from, to.path())?;
+        let volume = SledVolume::open(to.path(), CACHE_BYTES)?;
+        Ok(Arc::new(CopiedVolume { volume, _dir: to }))
+    }
+
+    fn remove(&self, _first_seq: u64) -> Result<(), BackendError> {
+        // Recovery takes a volume off its list whose creation was cut short;
+        // here the list is all that it is taken off.
+        Ok(())
+    }
+
+    fn head(&self) -> Result<Option<[[u8; SLOT_LEN]; 2]>, BackendError> {
+        Ok(read_head(&self.dir)?)
+    }
+
+    fn write_head(&self, _slot: usize, _bytes: &[u8; SLOT_LEN]) -> Result<(), BackendError> {
+        Err(read_only())
+    }
+}
+
+fn read_only() -> BackendError {
+    io::Error::new(io::ErrorKind::ReadOnlyFilesystem, "the log is open offline").into()
+}
+
+/// Copies a folder, without the permissions: the copy must be writable.
+fn copy_files(from: &Path, to: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(from)? {
+        let entry = entry?;
+        let target = to.join(entry.file_name());
+        if entry.file_type()?.is_dir() {
+            fs::create_dir(&target)?;
+            copy_files(&entry.path(), &target)?;
+        } else {
+            let mut source = fs::File::open(entry.path())?;
+            let mut copy = fs::File::create(&target)?;
+            io::copy(&mut source, &mut copy)?;
+        }
+    }
+    Ok(())
+}

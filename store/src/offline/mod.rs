@@ -1,0 +1,127 @@
+//! Working on a log that must not be touched: evidence, backups, read-only
+//! mounts.
+//!
+//! Opening a sled database writes to it. Everything here works on private
+//! copies, a volume at a time, in a scratch directory; the log's own directory
+//! is only read, and locked against a writer for as long.
+
+mod copy;
+pub(crate) mod verify;
+mod volume;
+
+use std::fs::{File, TryLockError};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::directory::{self, Found, LOCK_FILE};
+use crate::error::{OpenError, SnapshotError};
+use crate::log::identity::LogIdentity;
+use crate::log::progress::Progress;
+use crate::log::recover::{Recovered, recover};
+use crate::log::store::Store;
+use crate::reader::Reader;
+use crate::snapshot::{SnapshotInfo, SnapshotShelf};
+use copy::CopyBackend;
+
+/// A log that is only read, from private copies of its volumes.
+///
+/// Reading is strict: everything is hashed and compared, and the first event
+/// that is not what it must be is an error.
+pub struct OfflineLog {
+    identity: LogIdentity,
+    last_seq: u64,
+    store: Arc<Store>,
+    snapshots: SnapshotShelf,
+    _lock: Option<File>,
+}
+
+impl OfflineLog {
+    /// Opens the log in a directory without writing there. The scratch
+    /// directory is the system's.
+    pub fn open(dir: impl AsRef<Path>) -> Result<Self, OpenError> {
+        Self::open_with_scratch(dir, std::env::temp_dir())
+    }
+
+    /// Like [`open`](Self::open) with a scratch directory, which needs room for
+    /// about three volumes.
+    pub fn open_with_scratch(
+        dir: impl AsRef<Path>,
+        scratch: impl Into<PathBuf>,
+    ) -> Result<Self, OpenError> {
+        let dir = dir.as_ref();
+        let lock = look(dir)?;
+        let backend = Box::new(CopyBackend::new(dir, scratch.into()));
+        let mut volumes = crate::backend::sled::list_volumes(dir)?;
+        let Recovered {
+            identity,
+            volume,
+            volume_first_seq,
+            end,
+            ..
+        } = recover(&*backend, &mut volumes, false)?;
+        let store = Arc::new(Store::new(backend, volumes));
+        store.set_active(volume_first_seq, volume);
+        Ok(Self {
+            identity,
+            last_seq: end.seq,
+            store,
+            snapshots: SnapshotShelf::directory(dir),
+            _lock: lock,
+        })
+    }
+
+    /// Who the log is.
+    pub fn identity(&self) -> LogIdentity {
+        self.identity
+    }
+
+    /// The last sequence.
+    pub fn last_seq(&self) -> u64 {
+        self.last_seq
+    }
+
+    /// Reads forwards from a sequence to the end, hashing and comparing.
+    pub fn read(&self, from: u64) -> Reader {
+        let progress = Arc::new(Progress::new(self.last_seq));
+        Reader::new(Arc::clone(&self.store), progress, from).hashed(true)
+    }
+
+    /// The snapshots of a name, newest first. Damaged ones are left out.
+    pub fn snapshots(&self, name: &str) -> Result<Vec<SnapshotInfo>, SnapshotError> {
+        self.snapshots.list(name)
+    }
+
+    /// Loads a snapshot, if it is whole and belongs to this chain.
+    pub fn load_snapshot(&self, info: &SnapshotInfo) -> Result<Vec<u8>, SnapshotError> {
+        let (found, bytes) = self.snapshots.load(&info.name, info.seq)?;
+        let event = self.read(found.seq).next().transpose()?;
+        let chain_hash = event.and_then(|event| event.chain_hash());
+        if found.log_id != self.identity.log_id || chain_hash != Some(found.chain_hash) {
+            return Err(SnapshotError::OtherChain {
+                name: found.name,
+                seq: found.seq,
+            });
+        }
+        Ok(bytes)
+    }
+}
+
+/// Checks that there is a log that nobody writes, and keeps writers out.
+fn look(dir: &Path) -> Result<Option<File>, OpenError> {
+    if directory::inspect(dir)? == Found::Nothing {
+        return Err(OpenError::Missing(dir.to_path_buf()));
+    }
+    let lock = match File::open(dir.join(LOCK_FILE)) {
+        Ok(lock) => lock,
+        // A copy that was made without the lock file is still a log.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error.into()),
+    };
+    match lock.try_lock_shared() {
+        Ok(()) => Ok(Some(lock)),
+        Err(TryLockError::WouldBlock) => Err(OpenError::InUse(dir.to_path_buf())),
+        // Some file systems have no locks; there is nobody to keep out either.
+        Err(TryLockError::Error(_)) => Ok(None),
+    }
+}

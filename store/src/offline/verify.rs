@@ -1,0 +1,456 @@
+//! Checking a whole log.
+//!
+//! Every volume is checked by itself, several at a time; then they are joined:
+//! chain, times, tree, stream versions, identity, and what the head file says.
+//! The first bad sequence of the log is what is reported, whichever volume was
+//! checked first.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::io;
+use std::num::NonZeroUsize;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::thread;
+
+use parking_lot::Mutex;
+
+use super::copy::CopyBackend;
+use super::look;
+use super::volume::{Checked, check};
+use crate::backend::Backend;
+use crate::backend::sled::{HEAD_FILE, list_volumes, read_head};
+use crate::digest::Digest;
+use crate::error::{Fault, OpenError};
+use crate::format::FORMAT_VERSION;
+use crate::format::slot::{Slot, SlotError};
+use crate::log::identity::LogIdentity;
+
+/// How far a running check is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct VerifyProgress {
+    /// Events checked.
+    pub events: u64,
+    /// Volumes checked.
+    pub volumes: u64,
+    /// Volumes there are.
+    pub volumes_total: u64,
+}
+
+type OnProgress = Arc<dyn Fn(VerifyProgress) + Send + Sync>;
+
+/// How a log is checked.
+#[derive(Clone)]
+pub struct VerifyOptions {
+    threads: usize,
+    scratch: PathBuf,
+    on_progress: Option<OnProgress>,
+}
+
+impl Default for VerifyOptions {
+    fn default() -> Self {
+        Self {
+            threads: thread::available_parallelism().map_or(1, NonZeroUsize::get),
+            scratch: std::env::temp_dir(),
+            on_progress: None,
+        }
+    }
+}
+
+impl VerifyOptions {
+    /// The defaults.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Volumes that are checked at the same time. Default: one per core.
+    #[must_use]
+    pub fn threads(mut self, threads: usize) -> Self {
+        self.threads = threads.max(1);
+        self
+    }
+
+    /// Where volumes are copied to, one per thread at a time. Default: the
+    /// system's directory for temporary files.
+    #[must_use]
+    pub fn scratch(mut self, dir: impl Into<PathBuf>) -> Self {
+        self.scratch = dir.into();
+        self
+    }
+
+    /// Called from the checking threads every so often.
+    #[must_use]
+    pub fn on_progress(mut self, call: impl Fn(VerifyProgress) + Send + Sync + 'static) -> Self {
+        self.on_progress = Some(Arc::new(call));
+        self
+    }
+}
+
+impl fmt::Debug for VerifyOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("VerifyOptions")
+            .field("threads", &self.threads)
+            .field("scratch", &self.scratch)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What a log was found to hold; everything in it fits together.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VerifyReport {
+    /// Who the log is.
+    pub identity: LogIdentity,
+    /// Events, genesis included.
+    pub events: u64,
+    /// The last sequence.
+    pub last_seq: u64,
+    /// Its chain hash.
+    pub chain_hash: Digest,
+    /// The root of the tree over all events.
+    pub tree_root: Digest,
+    /// Volumes.
+    pub volumes: u64,
+    /// What is unusual without being wrong, as after a crash.
+    pub notes: Vec<String>,
+}
+
+/// Why a log did not pass, or could not be checked.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum VerifyError {
+    /// The log is not what was written.
+    #[error("the log is corrupt at sequence {seq}: {what}")]
+    Corrupt {
+        /// The first bad sequence.
+        seq: u64,
+        /// What is wrong.
+        what: String,
+    },
+    /// The log ends before what is known to have been durable.
+    #[error("the log has lost its tail: sequences {from} to {to} were durable and are gone")]
+    TailLost {
+        /// The first sequence that is gone.
+        from: u64,
+        /// The last sequence that is known to have been durable.
+        to: u64,
+    },
+    /// There is no log that could be checked, or somebody writes it.
+    #[error(transparent)]
+    Open(OpenError),
+    /// The system failed; this says nothing about the log.
+    #[error("can't check the log: {0}")]
+    Io(#[from] io::Error),
+}
+
+impl VerifyError {
+    /// The first bad sequence, if the log is bad.
+    pub fn first_bad_seq(&self) -> Option<u64> {
+        match self {
+            Self::Corrupt { seq, .. } => Some(*seq),
+            Self::TailLost { from, .. } => Some(*from),
+            Self::Open(_) | Self::Io(_) => None,
+        }
+    }
+}
+
+impl From<Fault> for VerifyError {
+    fn from(fault: Fault) -> Self {
+        match fault {
+            Fault::Io(error) => Self::Io(error),
+            Fault::Corrupt { seq, what } => Self::Corrupt { seq, what },
+        }
+    }
+}
+
+type Outcome = Result<Option<Checked>, Fault>;
+
+/// Checks the log in a directory from genesis to its end, without writing
+/// there.
+pub fn verify(dir: impl AsRef<Path>, options: &VerifyOptions) -> Result<VerifyReport, VerifyError> {
+    let dir = dir.as_ref();
+    let _lock = look(dir).map_err(|error| match error {
+        OpenError::Io(error) => VerifyError::Io(error),
+        other => VerifyError::Open(other),
+    })?;
+    let mut notes = Vec::new();
+    let slots = read_slots(dir, &mut notes)?;
+    let volumes = list_volumes(dir)?;
+    let outcomes = check_all(dir, &volumes, &slots, options);
+    join(&volumes, outcomes, &slots, notes)
+}
+
+fn read_slots(dir: &Path, notes: &mut Vec<String>) -> Result<Vec<Slot>, VerifyError> {
+    let mut slots = Vec::new();
+    let Some(head) = read_head(dir)? else {
+        notes.push("the head file is missing".to_owned());
+        return Ok(slots);
+    };
+    if std::fs::metadata(dir.join(HEAD_FILE))?.len() != 2 * head[0].len() as u64 {
+        notes.push("the head file has another length than it should".to_owned());
+    }
+    for (index, bytes) in (0u64..).zip(&head) {
+        match Slot::parse(bytes) {
+            Ok(slot) if slot.generation % 2 == index => slots.push(slot),
+            Ok(_) => notes.push(format!("head slot {index} holds the other slot's content")),
+            Err(SlotError::Newer(found)) => {
+                let supported = FORMAT_VERSION;
+                return Err(VerifyError::Open(OpenError::NewerFormat {
+                    found,
+                    supported,
+                }));
+            }
+            Err(SlotError::Foreign | SlotError::Damaged) => {
+                notes.push(format!("head slot {index} is damaged"));
+            }
+        }
+    }
+    Ok(slots)
+}
+
+fn check_all(
+    dir: &Path,
+    volumes: &[u64],
+    slots: &[Slot],
+    options: &VerifyOptions,
+) -> Vec<Option<Outcome>> {
+    let outcomes: Mutex<Vec<Option<Outcome>>> = Mutex::new(volumes.iter().map(|_| None).collect());
+    let (turn, events, done) = (AtomicUsize::new(0), AtomicU64::new(0), AtomicU64::new(0));
+    let backend = CopyBackend::new(dir, options.scratch.clone());
+    let tell = || {
+        if let Some(call) = &options.on_progress {
+            call(VerifyProgress {
+                events: events.load(Ordering::Relaxed),
+                volumes: done.load(Ordering::Relaxed),
+                volumes_total: volumes.len() as u64,
+            });
+        }
+    };
+    let count = |more: u64| {
+        let before = events.fetch_add(more, Ordering::Relaxed);
+        // About every 64 thousand events.
+        if (before + more) >> 16 != before >> 16 {
+            tell();
+        }
+    };
+    let work = || {
+        loop {
+            let index = turn.fetch_add(1, Ordering::Relaxed);
+            let Some(&first_seq) = volumes.get(index) else {
+                break;
+            };
+            let outcome = check_one(&backend, first_seq, slots, &count);
+            outcomes.lock()[index] = Some(outcome);
+            done.fetch_add(1, Ordering::Relaxed);
+            tell();
+        }
+    };
+    thread::scope(|scope| {
+        for _ in 1..options.threads.min(volumes.len()) {
+            scope.spawn(work);
+        }
+        work();
+    });
+    outcomes.into_inner()
+}
+
+/// Checks one volume; sled may panic on what is corrupt.
+fn check_one(
+    backend: &CopyBackend,
+    first_seq: u64,
+    slots: &[Slot],
+    count: &dyn Fn(u64),
+) -> Outcome {
+    let work = AssertUnwindSafe(|| {
+        let volume = backend.open(first_seq).map_err(Fault::at(first_seq))?;
+        check(&*volume, first_seq, slots, count)
+    });
+    catch_unwind(work)
+        .unwrap_or_else(|_| Err(Fault::corrupt(first_seq, "the volume's database panicked")))
+}
+
+/// Joins what the volumes were found to hold.
+fn join(
+    volumes: &[u64],
+    outcomes: Vec<Option<Outcome>>,
+    slots: &[Slot],
+    mut notes: Vec<String>,
+) -> Result<VerifyReport, VerifyError> {
+    let mut joined: Option<Joined> = None;
+    let named = slots.iter().map(|slot| slot.seq).max();
+    let count = volumes.len();
+    for (index, (outcome, &first_seq)) in outcomes.into_iter().zip(volumes).enumerate() {
+        let next = joined.as_ref().map_or(0, |joined| joined.last.end.seq + 1);
+        if first_seq != next {
+            return Err(Fault::corrupt(next, "the volume that holds it is missing").into());
+        }
+        let missing = || Err(Fault::corrupt(first_seq, "volume was not checked"));
+        let Some(checked) = outcome.unwrap_or_else(missing)? else {
+            if index + 1 < count || named.is_some_and(|named| named >= first_seq) {
+                return Err(Fault::corrupt(first_seq, "volume is empty").into());
+            }
+            notes.push(format!(
+                "volume {first_seq} was begun and holds nothing yet"
+            ));
+            break;
+        };
+        if index + 1 < count && !checked.sealed {
+            let seq = checked.end.seq.wrapping_add(1);
+            return Err(Fault::corrupt(seq, "volume ends without a seal").into());
+        }
+        match &mut joined {
+            Some(joined) => joined.go_on(checked, slots)?,
+            None => joined = Some(Joined::start(checked, slots)?),
+        }
+    }
+    let joined = joined.ok_or_else(|| Fault::corrupt(0, "the log has no volume"))?;
+    joined.report(count as u64, named, slots, notes)
+}
+
+/// The log up to some volume.
+struct Joined {
+    identity: LogIdentity,
+    last: Checked,
+    /// Last version of every stream.
+    versions: HashMap<Box<str>, u64>,
+}
+
+impl Joined {
+    fn start(checked: Checked, slots: &[Slot]) -> Result<Self, Fault> {
+        let Some(genesis) = checked.genesis else {
+            return Err(Fault::corrupt(0, "genesis is missing"));
+        };
+        let header = &checked.header;
+        let from_nothing = header.hash_before.is_zero() && header.time_before == 0;
+        if genesis.identity != header.identity || !from_nothing {
+            return Err(Fault::corrupt(
+                0,
+                "genesis does not fit its volume's header",
+            ));
+        }
+        let identity = genesis.identity;
+        let mut joined = Self {
+            identity,
+            last: checked,
+            versions: HashMap::new(),
+        };
+        joined.take_in(slots)?;
+        Ok(joined)
+    }
+
+    fn go_on(&mut self, checked: Checked, slots: &[Slot]) -> Result<(), Fault> {
+        let (before, header) = (&self.last.end, &checked.header);
+        let first_seq = header.first_seq;
+        let identity = LogIdentity {
+            incarnation: self.last.incarnation,
+            ..self.identity
+        };
+        if header.hash_before != before.chain.hash || header.time_before != before.chain.time {
+            return Err(Fault::corrupt(
+                first_seq,
+                "volume does not continue the chain",
+            ));
+        }
+        if header.frontier != before.frontier {
+            return Err(Fault::corrupt(
+                first_seq,
+                "volume does not continue the tree",
+            ));
+        }
+        if header.identity != identity {
+            return Err(Fault::corrupt(first_seq, "volume belongs to another log"));
+        }
+        self.last = checked;
+        self.take_in(slots)
+    }
+
+    /// Checks what only the whole log up to here can tell about its last
+    /// volume.
+    fn take_in(&mut self, slots: &[Slot]) -> Result<(), Fault> {
+        let last = &self.last;
+        let known = |name: &str| self.versions.get(name).copied();
+        let carried_fit = last
+            .carried
+            .iter()
+            .all(|(name, entry)| known(name) == Some(entry.last_version));
+        // An index names no stream twice, so that counting is enough.
+        let seen_before = last
+            .streams
+            .keys()
+            .filter(|name| known(name).is_some())
+            .count();
+        let complete = last.carried.len() + seen_before == self.versions.len();
+        if !carried_fit || (last.index_complete && !complete) {
+            let what = "stream index does not fit the volumes before";
+            return Err(Fault::corrupt(last.header.first_seq, what));
+        }
+        let mut wrong: Option<u64> = None;
+        for (name, run) in &last.streams {
+            let before = self.versions.get(name).copied().unwrap_or(0);
+            if run.first_version != before + 1 {
+                wrong = Some(wrong.map_or(run.first_seq, |seq| seq.min(run.first_seq)));
+            }
+            self.versions.insert(name.clone(), run.last_version);
+        }
+        if let Some(seq) = wrong {
+            return Err(Fault::corrupt(seq, "stream version does not follow"));
+        }
+        for (generation, chain_hash, root) in &last.at_slots {
+            let slot = slots.iter().find(|slot| slot.generation == *generation);
+            let Some(slot) = slot else { continue };
+            if slot.chain_hash != *chain_hash {
+                let what = "chain hash is not the one in the head file";
+                return Err(Fault::corrupt(slot.seq, what));
+            }
+            if slot.root != *root {
+                let what = "tree root is not the one in the head file";
+                return Err(Fault::corrupt(slot.seq, what));
+            }
+        }
+        Ok(())
+    }
+
+    fn report(
+        self,
+        volumes: u64,
+        named: Option<u64>,
+        slots: &[Slot],
+        mut notes: Vec<String>,
+    ) -> Result<VerifyReport, VerifyError> {
+        let last = self.last;
+        if let Some(to) = named
+            && to > last.end.seq
+        {
+            return Err(VerifyError::TailLost {
+                from: last.end.seq + 1,
+                to,
+            });
+        }
+        if slots.is_empty() {
+            let what = "the head file is missing or damaged, what comes after can't be known";
+            return Err(Fault::corrupt(last.end.seq + 1, what).into());
+        }
+        if slots.iter().any(|slot| slot.log_id != self.identity.log_id) {
+            return Err(Fault::corrupt(0, "the head file belongs to another log").into());
+        }
+        if last.incomplete > 0 {
+            let (count, seq) = (last.incomplete, last.end.seq);
+            notes.push(format!(
+                "{count} events of an unfinished group follow sequence {seq}"
+            ));
+        }
+        Ok(VerifyReport {
+            identity: LogIdentity {
+                incarnation: last.incarnation,
+                ..self.identity
+            },
+            events: last.end.seq + 1,
+            last_seq: last.end.seq,
+            chain_hash: last.end.chain.hash,
+            tree_root: last.end.frontier.root(),
+            volumes,
+            notes,
+        })
+    }
+}
