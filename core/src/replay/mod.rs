@@ -313,7 +313,7 @@ impl Replay {
             }
             Lifecycle::Recovered(recovered) => {
                 self.counts.recoveries += 1;
-                self.counts.completed += recovered.completed;
+                self.counts.completed = self.counts.completed.saturating_add(recovered.completed);
                 self.nothing_is_missing(record.seq)
             }
             Lifecycle::Stopped(_) => {
