@@ -6,12 +6,15 @@ use std::{
 };
 
 use vsm_core::{
-    Address, Hosting, LogId, Payload, Replay, Role,
+    Payload,
     payload::{Lifecycle, Operations},
-    replay::{Counts, Marks},
+    replay::Counts,
 };
-use vsm_node::runtime::journal;
-use vsm_store::{EventLog, OfflineLog, Options, VerifyOptions};
+use vsm_node::{
+    offline::{Evidence, OfflineError, audit::audit},
+    runtime::journal,
+};
+use vsm_store::{EventLog, Options, VerifyOptions};
 
 /// What a log says of its operations.
 #[derive(Debug, Default)]
@@ -83,28 +86,14 @@ impl Story {
 /// When that is not so.
 pub fn check_log(log: &Path) -> Counts {
     vsm_store::verify(log, &VerifyOptions::default()).expect("the chain is whole");
-    let log = OfflineLog::open(log).expect("the log opens");
-    let mut marks = Marks::default();
-    let mut node = None;
-    let records = || {
-        log.read(1).filter_map(|event| {
-            let event = event.expect("every record can be read");
-            journal::record(&event).expect("every record is a message")
-        })
-    };
-    for record in records() {
-        marks.note(&record.message);
-        if let Payload::Lifecycle(Lifecycle::Started(it)) = &record.message.payload {
-            node.get_or_insert_with(|| it.node.clone());
+    match Evidence::open(log) {
+        Ok(evidence) => {
+            audit(&evidence, |_| {})
+                .expect("the log follows from itself")
+                .counts
         }
+        // Killed before its first run began.
+        Err(OfflineError::NoRun) => Counts::default(),
+        Err(error) => panic!("the log opens: {error}"),
     }
-    let Some(node) = node else {
-        return Counts::default();
-    };
-    let hosting = Hosting::new(node, Role::SYSTEMS.map(Address::root));
-    let mut replay = Replay::new(LogId(log.identity().log_id.0), hosting, marks);
-    for record in records() {
-        replay.apply(&record).expect("the record follows");
-    }
-    replay.counts().clone()
 }
