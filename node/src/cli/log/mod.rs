@@ -1,0 +1,53 @@
+//! `vsm log`: verify, replay, audit and export a log.
+
+pub mod audit;
+pub mod export;
+pub mod progress;
+pub mod replay;
+pub mod verify;
+
+use clap::Subcommand;
+
+use super::{Done, Global, exit::ExitError};
+use crate::offline::{OfflineError, fold::FoldError};
+
+/// `vsm log …`
+#[derive(Debug, Subcommand)]
+pub enum LogCommand {
+    /// Check that a log's files are what was written: chain, tree, head file.
+    Verify(verify::VerifyArgs),
+    /// Fold a log and print the state that follows from it.
+    Replay(replay::ReplayArgs),
+    /// Check that a log follows from itself: every reaction, state and run.
+    Audit(audit::AuditArgs),
+    /// Print a log as lines of JSON.
+    Export(export::ExportArgs),
+}
+
+/// Runs a subcommand.
+///
+/// # Errors
+/// What the subcommand says.
+pub fn run(global: &Global, command: LogCommand) -> Done {
+    match command {
+        LogCommand::Verify(args) => verify::run(global, &args),
+        LogCommand::Replay(args) => replay::run(global, &args),
+        LogCommand::Audit(args) => audit::run(global, &args),
+        LogCommand::Export(args) => export::run(&args),
+    }
+}
+
+/// Corruption and divergence have an exit code of their own.
+fn with_exit(error: FoldError) -> anyhow::Error {
+    match &error {
+        FoldError::Diverged(_) => ExitError::verification_failed(error.to_string()).into(),
+        FoldError::Log(log) if log.is_corruption() => {
+            ExitError::verification_failed(error.to_string()).into()
+        }
+        FoldError::Log(_) => error.into(),
+    }
+}
+
+fn opened(error: OfflineError) -> anyhow::Error {
+    with_exit(FoldError::Log(error))
+}

@@ -1,0 +1,87 @@
+//! The `vsm` command: one file per subcommand.
+//!
+//! Data goes to stdout, everything else to stderr. Exit codes are in
+//! [`exit`].
+
+pub mod bench;
+pub mod exit;
+pub mod log;
+pub mod output;
+
+use std::{path::PathBuf, process::ExitCode};
+
+use clap::{Args, Parser, Subcommand};
+
+use self::{exit::Exit, output::Format};
+
+/// An engine for the Viable System Model: fleets of units at work, every
+/// message on a tamper-evident log.
+#[derive(Debug, Parser)]
+#[command(
+    name = "vsm",
+    version,
+    propagate_version = true,
+    arg_required_else_help = true
+)]
+struct Cli {
+    #[command(flatten)]
+    global: Global,
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// Options of every subcommand.
+#[derive(Clone, Debug, Args)]
+pub struct Global {
+    /// The node's configuration file.
+    #[arg(long, global = true, env = "VSM_CONFIG", value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// The node to talk to.
+    #[arg(
+        long,
+        global = true,
+        env = "VSM_SERVER",
+        value_name = "URL",
+        default_value = "http://127.0.0.1:4000"
+    )]
+    pub server: String,
+    /// The token to talk to it with.
+    #[arg(
+        long,
+        global = true,
+        env = "VSM_TOKEN",
+        value_name = "TOKEN",
+        hide_env_values = true
+    )]
+    pub token: Option<String>,
+    /// How to print data.
+    #[arg(long, global = true, value_enum, default_value_t = Format::Text)]
+    pub format: Format,
+    /// Say more on stderr; twice for even more.
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    pub verbose: u8,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Quick figures on this machine, with the disk's ceiling beside them.
+    #[command(subcommand)]
+    Bench(bench::BenchCommand),
+    /// Read, verify, replay and audit a log.
+    #[command(subcommand)]
+    Log(log::LogCommand),
+}
+
+/// Runs the command that the process was started with.
+#[must_use]
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let done = match cli.command {
+        Command::Bench(command) => bench::run(&cli.global, &command),
+        Command::Log(command) => log::run(&cli.global, command),
+    };
+    exit::code(done)
+}
+
+/// What a subcommand comes to: an exit code, or an error that is printed.
+pub type Done = Result<Exit, anyhow::Error>;

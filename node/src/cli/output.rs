@@ -1,0 +1,35 @@
+//! How commands print data.
+
+use std::io::{self, Write};
+
+use serde::Serialize;
+
+/// The form of printed data.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum Format {
+    /// For people.
+    #[default]
+    Text,
+    /// For programs: one JSON value, or one a line where there are many.
+    Json,
+}
+
+/// Prints one JSON value on a line.
+///
+/// # Errors
+/// When stdout does not take it.
+pub fn json_line(value: &impl Serialize) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    serde_json::to_writer(&mut out, value)?;
+    out.write_all(b"\n")
+}
+
+/// Prints one JSON value over several lines.
+///
+/// # Errors
+/// When stdout does not take it.
+pub fn json_pretty(value: &impl Serialize) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    serde_json::to_writer_pretty(&mut out, value)?;
+    out.write_all(b"\n")
+}

@@ -1,0 +1,67 @@
+//! Export: a log as lines of JSON.
+
+use serde_json::{Map, Value, json};
+use vsm_core::json;
+use vsm_store::{Body, Event};
+
+use crate::runtime::journal::{self, JournalError};
+
+fn hex(bytes: &[u8]) -> String {
+    use std::fmt::Write;
+    bytes
+        .iter()
+        .fold(String::with_capacity(2 * bytes.len()), |mut text, byte| {
+            // Writing to a string does not fail.
+            let _ = write!(text, "{byte:02x}");
+            text
+        })
+}
+
+/// One event. With `raw`, also the bytes that an independent verifier needs:
+/// the 128 bytes of the header, the descriptor, the salt and the body.
+///
+/// # Errors
+/// When the event is no message of a node.
+pub fn line(event: &Event, raw: bool) -> Result<Value, JournalError> {
+    let mut object = match journal::record(event)? {
+        Some(record) => match json::record(&record) {
+            Value::Object(object) => object,
+            _ => Map::new(),
+        },
+        None => Map::new(),
+    };
+    object.insert("seq".into(), event.seq().into());
+    object.insert("time".into(), event.time().into());
+    object.insert(
+        "record_kind".into(),
+        format!("{:?}", event.record_kind()).to_lowercase().into(),
+    );
+    object.insert("stream".into(), event.stream().into());
+    object.insert("kind".into(), event.kind().into());
+    object.insert("stream_version".into(), event.stream_version().into());
+    if let Some(hash) = event.chain_hash() {
+        object.insert("chain_hash".into(), hex(&hash.0).into());
+    }
+    if let Body::Present(body) = event.body() {
+        object.insert("content".into(), content(body));
+    }
+    if raw {
+        let bytes = json!({
+            "header": event.header().map(|header| hex(header)),
+            "descriptor": hex(event.descriptor()),
+            "salt": event.salt().map(|salt| hex(&salt)),
+            "body": event.body().bytes().map(hex),
+        });
+        object.insert("raw".into(), bytes);
+    }
+    Ok(Value::Object(object))
+}
+
+/// A body, as readable as it is: JSON, text, or hexadecimal digits.
+#[must_use]
+pub fn content(body: &[u8]) -> Value {
+    match std::str::from_utf8(body) {
+        Ok(text) => serde_json::from_str(text).unwrap_or_else(|_| Value::String(text.into())),
+        Err(_) => json!({ "hex": hex(body) }),
+    }
+}

@@ -1,0 +1,251 @@
+//! Where durable messages for the outside find whom they are for: a waiting
+//! request, a unit's connection, an operator's feed.
+
+use std::{
+    collections::{BTreeMap, HashMap, VecDeque},
+    sync::{Arc, atomic::Ordering},
+};
+
+use parking_lot::Mutex;
+use tokio::sync::{broadcast, mpsc, oneshot};
+use vsm_core::{
+    MessageId, Name, Payload, Record, Role,
+    payload::{
+        Operations,
+        operations::{OperationState, Session},
+    },
+};
+
+use super::{counters::Counters, mailbox::Delivery};
+
+/// A unit's line: what the node says to it, in order.
+pub type UnitLine = mpsc::Sender<Arc<Record>>;
+
+/// How an operation ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OperationEnd {
+    /// The operation.
+    pub operation: MessageId,
+    /// How.
+    pub state: OperationState,
+    /// The record whose body is its output.
+    pub output: Option<vsm_core::Seq>,
+    /// Why, when no outcome ended it.
+    pub reason: Option<String>,
+}
+
+/// How many messages for operators are kept for a feed that reads slowly.
+const OPERATOR_FEED: usize = 256;
+/// How many ended operations are remembered, for a request that begins to wait
+/// just after the end.
+const ENDS_KEPT: usize = 4_096;
+
+/// Finds whom a message is for.
+#[derive(Debug)]
+pub struct Hub {
+    state: Mutex<State>,
+    operators: broadcast::Sender<Arc<Record>>,
+    counters: Arc<Counters>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// By the message that they answer.
+    replies: HashMap<MessageId, oneshot::Sender<Arc<Record>>>,
+    /// By operation.
+    ends: HashMap<MessageId, Vec<oneshot::Sender<OperationEnd>>>,
+    ended: VecDeque<OperationEnd>,
+    units: BTreeMap<Name, Line>,
+}
+
+#[derive(Debug)]
+struct Line {
+    session: Session,
+    sender: UnitLine,
+}
+
+impl Hub {
+    /// A hub that nobody waits at yet.
+    #[must_use]
+    pub fn new(counters: Arc<Counters>) -> Self {
+        let (operators, _) = broadcast::channel(OPERATOR_FEED);
+        Self {
+            state: Mutex::default(),
+            operators,
+            counters,
+        }
+    }
+
+    /// The message that will answer `message`, once it is durable. Ask before
+    /// sending. Dropping the receiver ends the wait.
+    pub fn reply_to(&self, message: MessageId) -> oneshot::Receiver<Arc<Record>> {
+        let (sender, receiver) = oneshot::channel();
+        let mut state = self.state.lock();
+        state.replies.retain(|_, waiting| !waiting.is_closed());
+        state.replies.insert(message, sender);
+        receiver
+    }
+
+    /// How an operation will end, or has just ended.
+    pub fn end_of(&self, operation: MessageId) -> oneshot::Receiver<OperationEnd> {
+        let (sender, receiver) = oneshot::channel();
+        let mut state = self.state.lock();
+        if let Some(end) = state
+            .ended
+            .iter()
+            .rev()
+            .find(|end| end.operation == operation)
+        {
+            // The receiver is in our hands: it takes it.
+            let _ = sender.send(end.clone());
+        } else {
+            state.ends.entry(operation).or_default().push(sender);
+        }
+        receiver
+    }
+
+    /// Forgets requests that no longer wait. For whoever waits with a limit.
+    pub fn forget_closed(&self, operation: MessageId) {
+        let mut state = self.state.lock();
+        if let Some(waiting) = state.ends.get_mut(&operation) {
+            waiting.retain(|it| !it.is_closed());
+            if waiting.is_empty() {
+                state.ends.remove(&operation);
+            }
+        }
+    }
+
+    /// Connects a unit's line. A line of an older session is let go, and with
+    /// it the connection it belongs to.
+    pub fn connect(&self, unit: Name, session: Session, sender: UnitLine) {
+        let mut state = self.state.lock();
+        if state
+            .units
+            .get(&unit)
+            .is_none_or(|line| line.session <= session)
+        {
+            state.units.insert(unit, Line { session, sender });
+        }
+    }
+
+    /// Lets a unit's line go, if it is still this session's.
+    pub fn disconnect(&self, unit: &Name, session: Session) {
+        let mut state = self.state.lock();
+        if state
+            .units
+            .get(unit)
+            .is_some_and(|line| line.session == session)
+        {
+            state.units.remove(unit);
+        }
+    }
+
+    /// How many units have a line.
+    pub fn units_connected(&self) -> usize {
+        self.state.lock().units.len()
+    }
+
+    /// What the system tells its operators, from now on.
+    pub fn operator_feed(&self) -> broadcast::Receiver<Arc<Record>> {
+        self.operators.subscribe()
+    }
+
+    /// Passes durable messages on. Takes them out of `released`; their credits
+    /// return here.
+    pub fn release(&self, released: &mut Vec<Delivery>) {
+        if released.is_empty() {
+            return;
+        }
+        self.counters
+            .released
+            .fetch_add(released.len() as u64, Ordering::Relaxed);
+        let mut state = self.state.lock();
+        for delivery in released.drain(..) {
+            let record = Arc::new(delivery.record);
+            if record.message.to.role == Role::Operator {
+                // No operator listening is not a fault: the log keeps it.
+                let _ = self.operators.send(record.clone());
+            }
+            let claimed = state.pass_on(record);
+            if !claimed {
+                self.counters.unclaimed.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+    }
+}
+
+impl State {
+    fn pass_on(&mut self, record: Arc<Record>) -> bool {
+        let mut claimed = false;
+        if let Some(answers) = record.message.reply_to
+            && let Some(waiting) = self.replies.remove(&answers)
+        {
+            claimed |= waiting.send(record.clone()).is_ok();
+        }
+        if let Some(end) = end(&record) {
+            for waiting in self.ends.remove(&end.operation).unwrap_or_default() {
+                claimed |= waiting.send(end.clone()).is_ok();
+            }
+            if self.ended.len() >= ENDS_KEPT {
+                self.ended.pop_front();
+            }
+            self.ended.push_back(end);
+        }
+        if let Some(unit) = unit(&record)
+            && let Some(line) = self.units.get(unit)
+        {
+            if line.sender.try_send(record.clone()).is_ok() {
+                claimed = true;
+            } else {
+                // It does not read, or is gone. Without its line the
+                // connection ends; what it missed it gets when it resumes.
+                let unit = unit.clone();
+                self.units.remove(&unit);
+            }
+        }
+        claimed
+    }
+}
+
+/// The unit that a message is for, if it is for one.
+fn unit(record: &Record) -> Option<&Name> {
+    let Payload::Operations(payload) = &record.message.payload else {
+        return None;
+    };
+    match payload {
+        Operations::Dispatch(it) => Some(&it.unit),
+        Operations::OutcomeAck(it) => Some(&it.unit),
+        Operations::Inspect(it) => Some(&it.unit),
+        Operations::PlanAnswer(it) => Some(&it.unit),
+        Operations::BargainAnswer(it) => Some(&it.unit),
+        Operations::RegisterRefused(it) => Some(&it.unit),
+        Operations::Closed(it) => it.held_by.as_ref().map(|(unit, ..)| unit),
+        _ => None,
+    }
+}
+
+/// The end of an operation, if a message is one.
+fn end(record: &Record) -> Option<OperationEnd> {
+    let Payload::Operations(payload) = &record.message.payload else {
+        return None;
+    };
+    match payload {
+        Operations::OutcomeAck(it) => {
+            it.state
+                .filter(|state| state.is_final())
+                .map(|state| OperationEnd {
+                    operation: it.operation,
+                    state,
+                    output: it.output,
+                    reason: None,
+                })
+        }
+        Operations::Closed(it) => Some(OperationEnd {
+            operation: it.operation,
+            state: it.state,
+            output: None,
+            reason: Some(it.reason.to_string()),
+        }),
+        _ => None,
+    }
+}
