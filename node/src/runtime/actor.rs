@@ -32,11 +32,17 @@ use super::{
 const STEPS_PER_PUBLICATION: usize = 64;
 
 /// A question to a subsystem.
-pub struct Question {
-    /// What is asked.
-    pub query: Query,
-    /// The answer, and the last record that the answering state holds.
-    pub answer: oneshot::Sender<(Value, Seq)>,
+pub enum Question {
+    /// For a part of its state.
+    State {
+        /// Which part.
+        query: Query,
+        /// The answer, and the last record that the answering state holds.
+        answer: oneshot::Sender<(Value, Seq)>,
+    },
+    /// For a snapshot, if there is anything new to keep. Answered when it is
+    /// on its way.
+    Snapshot(oneshot::Sender<()>),
 }
 
 /// The cause of an emitted message: what watermarks compare.
@@ -332,23 +338,38 @@ impl Actor {
         }
     }
 
-    fn answer(&self, Question { query, answer }: Question) {
-        // Nobody may wait any more; then there is nothing to do.
-        let _ = answer.send((self.machine.query(&query), self.at));
+    fn answer(&mut self, question: Question) {
+        match question {
+            Question::State { query, answer } => {
+                // Nobody may wait any more; then there is nothing to do.
+                let _ = answer.send((self.machine.query(&query), self.at));
+            }
+            Question::Snapshot(taken) => {
+                if self.steps_since_snapshot > 0 {
+                    self.keep_state();
+                }
+                let _ = taken.send(());
+            }
+        }
     }
 
     fn consider_snapshot(&mut self) {
         if self.steps_since_snapshot >= self.shared.options.snapshot_steps {
-            self.steps_since_snapshot = 0;
-            let _ = self.shared.snapshots.send(super::snapshots::Kept {
-                address: self.seat.address.clone(),
-                seq: self.at,
-                behaviour: self.machine.behaviour(),
-                state: self.machine.state(),
-                // Everything emitted so far was published just now.
-                reactions: self.shared.bus.appended(),
-            });
+            self.keep_state();
         }
+    }
+
+    /// Everything emitted so far must have been published.
+    fn keep_state(&mut self) {
+        self.steps_since_snapshot = 0;
+        self.shared.keeping.send_modify(|states| *states += 1);
+        let _ = self.shared.snapshots.send(super::snapshots::Kept {
+            address: self.seat.address.clone(),
+            seq: self.at,
+            behaviour: self.machine.behaviour(),
+            state: self.machine.state(),
+            reactions: self.shared.bus.appended(),
+        });
     }
 }
 

@@ -208,7 +208,7 @@ impl Handle {
             .position(|seat| seat.address.role == role);
         let seat = seat.ok_or(SendError::NotHosted(role))?;
         let (answer, answered) = oneshot::channel();
-        let question = Question { query, answer };
+        let question = Question::State { query, answer };
         self.shared.questions[seat]
             .send(question)
             .await

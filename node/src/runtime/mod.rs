@@ -38,7 +38,7 @@ use std::{
 
 use parking_lot::Mutex;
 use tokio::{
-    sync::{Notify, mpsc, watch},
+    sync::{Notify, mpsc, oneshot, watch},
     task::JoinSet,
 };
 use vsm_core::{
@@ -98,6 +98,8 @@ pub struct Shared {
     pub latest: snapshots::Latest,
     /// States to keep.
     pub snapshots: mpsc::UnboundedSender<snapshots::Kept>,
+    /// How many of these are not kept yet.
+    keeping: watch::Sender<usize>,
     /// Options.
     pub options: RuntimeOptions,
     /// Hooks into every step.
@@ -274,6 +276,7 @@ impl Runtime {
             quarantine: Quarantine::default(),
             latest: snapshots::Latest::default(),
             snapshots,
+            keeping: watch::Sender::new(0),
             options,
             hooks,
             timer: Notify::new(),
@@ -362,6 +365,7 @@ impl Runtime {
         shared.closing.send_replace(true);
         let drained = tokio::time::timeout(DRAIN, shared.quiet()).await.is_ok();
         if drained {
+            shared.keep_all_states().await;
             let stopped = Root::by_node(
                 Role::All,
                 Stopped {
@@ -389,6 +393,22 @@ impl Runtime {
 }
 
 impl Shared {
+    /// Takes a snapshot of every subsystem, and waits for those under way.
+    async fn keep_all_states(&self) {
+        for questions in &self.questions {
+            let (done, taken) = oneshot::channel();
+            if questions.send(Question::Snapshot(done)).await.is_ok() {
+                // An actor that has ended drops it.
+                let _ = taken.await;
+            }
+        }
+        let _ = self
+            .keeping
+            .subscribe()
+            .wait_for(|states| *states == 0)
+            .await;
+    }
+
     /// Waits until every message has been stepped and nothing waits at all.
     async fn quiet(&self) {
         self.credits.all_returned().await;

@@ -63,6 +63,7 @@ pub async fn run(shared: Arc<Shared>, mut states: mpsc::UnboundedReceiver<Kept>)
                 "no snapshot was taken; recovery starts at an earlier one"
             );
         }
+        shared.keeping.send_modify(|states| *states -= 1);
     }
 }
 
