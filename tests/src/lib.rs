@@ -5,5 +5,6 @@
 //! `src/bin/`, which tests run as processes of their own and kill.
 
 pub mod aftermath;
+pub mod forge;
 pub mod options;
 pub mod victim;
