@@ -52,7 +52,11 @@ fn run_until(dir: &Path, place: &str, times: u64) {
     let log = EventLog::open(dir.join("log"), options()).expect("it opens");
     for round in 0..200 {
         fill(&log, 3);
-        std::fs::write(dir.join("acknowledged"), log.durable().to_string()).expect("it writes");
+        // Replaced whole: the other thread may abort between any two calls.
+        let acknowledged = dir.join("acknowledged");
+        let next = dir.join("acknowledged.next");
+        std::fs::write(&next, log.durable().to_string()).expect("it writes");
+        std::fs::rename(next, acknowledged).expect("it is renamed");
         if round % 5 == 0 {
             log.put_snapshot("state", log.durable(), b"state")
                 .expect("it is kept");
