@@ -1,0 +1,55 @@
+//! Who may do what: roles, tokens, the node's key.
+
+mod key;
+mod role;
+mod tokens;
+
+pub use self::{
+    key::{KeyError, NodeKey},
+    role::{Action, Role},
+    tokens::{Entry, FILE, TokenError, Tokens},
+};
+
+use vsm_core::Name;
+
+/// On whose behalf a request is made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Principal {
+    /// The name on the log: that of the token.
+    pub name: Name,
+    /// What it may do.
+    pub role: Role,
+}
+
+impl Principal {
+    /// Everybody, on a node that requires no tokens.
+    #[must_use]
+    pub fn anonymous() -> Self {
+        Self {
+            name: "anonymous"
+                .parse()
+                .unwrap_or_else(|_| unreachable!("\"anonymous\" is a name")),
+            role: Role::Admin,
+        }
+    }
+}
+
+/// Writes a file that only its owner may read, whole or not at all.
+fn write_private(path: &std::path::Path, bytes: &[u8]) -> std::io::Result<()> {
+    use std::io::Write;
+    let mut beside = path.as_os_str().to_owned();
+    beside.push(".writing");
+    let beside = std::path::PathBuf::from(beside);
+    let mut options = std::fs::OpenOptions::new();
+    options.write(true).create(true).truncate(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let mut file = options.open(&beside)?;
+    file.write_all(bytes)?;
+    file.sync_all()?;
+    std::fs::rename(&beside, path)?;
+    if let Some(folder) = path.parent().filter(|it| !it.as_os_str().is_empty()) {
+        std::fs::File::open(folder)?.sync_all()?;
+    }
+    Ok(())
+}
