@@ -218,21 +218,15 @@ impl Unit {
             labels: BTreeMap::new(),
             resume: None,
         };
-        // The line must be there before the first dispatch can be released,
-        // and the session is known only from the answer: so connect with the
-        // number that the answer will carry.
+        // The line must be there before the first dispatch can be released;
+        // the answer is the first that comes through it.
         let (line, mut messages) = mpsc::channel(1_024);
         let id = vsm_node::runtime::root::draw_id();
         let mut root = self.root(register);
         root.id = Some(id);
-        let reply = self.handle.shared().hub.reply_to(id);
-        let receipt = self.handle.send(root).await?;
-        let session = receipt.seq;
-        self.handle
-            .shared()
-            .hub
-            .connect(self.name.clone(), session, line);
-        reply.await?;
+        self.handle.shared().hub.connect(id, line);
+        let session = self.handle.send(root).await?.seq;
+        messages.recv().await.ok_or("no answer")?;
         let mut beat = tokio::time::interval(Duration::from_millis(500));
         let mut done = 0_u64;
         loop {

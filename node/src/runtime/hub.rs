@@ -56,6 +56,8 @@ struct State {
     ends: HashMap<MessageId, Vec<oneshot::Sender<OperationEnd>>>,
     ended: VecDeque<OperationEnd>,
     units: BTreeMap<Name, Line>,
+    /// Lines that wait for the answer to a registration.
+    arriving: HashMap<MessageId, UnitLine>,
 }
 
 #[derive(Debug)]
@@ -115,17 +117,13 @@ impl Hub {
         }
     }
 
-    /// Connects a unit's line. A line of an older session is let go, and with
-    /// it the connection it belongs to.
-    pub fn connect(&self, unit: Name, session: Session, sender: UnitLine) {
+    /// Connects a line once the registration `register` is answered; the
+    /// answer is the first that comes through it. Ask before sending: the
+    /// first operations may be released together with the answer.
+    pub fn connect(&self, register: MessageId, sender: UnitLine) {
         let mut state = self.state.lock();
-        if state
-            .units
-            .get(&unit)
-            .is_none_or(|line| line.session <= session)
-        {
-            state.units.insert(unit, Line { session, sender });
-        }
+        state.arriving.retain(|_, waiting| !waiting.is_closed());
+        state.arriving.insert(register, sender);
     }
 
     /// Lets a unit's line go, if it is still this session's.
@@ -176,7 +174,8 @@ impl Hub {
 
 impl State {
     fn pass_on(&mut self, record: Arc<Record>) -> bool {
-        let mut claimed = false;
+        let arrived = self.arrive(&record);
+        let mut claimed = arrived;
         if let Some(answers) = record.message.reply_to
             && let Some(waiting) = self.replies.remove(&answers)
         {
@@ -191,7 +190,8 @@ impl State {
             }
             self.ended.push_back(end);
         }
-        if let Some(unit) = unit(&record)
+        if !arrived
+            && let Some(unit) = unit(&record)
             && let Some(line) = self.units.get(unit)
         {
             if line.sender.try_send(record.clone()).is_ok() {
@@ -204,6 +204,38 @@ impl State {
             }
         }
         claimed
+    }
+
+    /// Passes the answer to a registration to the line that waits for it. The
+    /// line of a unit that was taken on is its line from now on; that of an
+    /// older session is let go, and with it the connection it belongs to.
+    fn arrive(&mut self, record: &Arc<Record>) -> bool {
+        let Payload::Operations(payload) = &record.message.payload else {
+            return false;
+        };
+        let answers = record.message.reply_to;
+        let line = |state: &mut Self| answers.and_then(|it| state.arriving.remove(&it));
+        match payload {
+            Operations::Registered(it) => {
+                let Some(sender) = line(self) else {
+                    return false;
+                };
+                let claimed = sender.try_send(record.clone()).is_ok();
+                let newest = self
+                    .units
+                    .get(&it.unit)
+                    .is_none_or(|line| line.session <= it.session);
+                if newest {
+                    let session = it.session;
+                    self.units.insert(it.unit.clone(), Line { session, sender });
+                }
+                claimed
+            }
+            Operations::RegisterRefused(_) => {
+                line(self).is_some_and(|sender| sender.try_send(record.clone()).is_ok())
+            }
+            _ => false,
+        }
     }
 }
 

@@ -1,0 +1,22 @@
+//! Operational units: the programs that do the work.
+//!
+//! ```text
+//!   a program ──► WebSocket /v1/unit ──► socket ──┐
+//!   a Rust type ──► Unit ──► local ───────────────┴──► messages of S1
+//! ```
+
+pub mod frame;
+pub mod socket;
+
+/// Codes that the node closes a unit's connection with, beside those of
+/// RFC 6455.
+pub mod close {
+    /// Another connection has the unit.
+    pub const REPLACED: u16 = 4_001;
+    /// An operator stopped the unit.
+    pub const STOPPED: u16 = 4_002;
+    /// The session is over; register again.
+    pub const REGISTER_AGAIN: u16 = 4_003;
+    /// The unit did not read what it was sent; it may resume.
+    pub const SLOW: u16 = 4_008;
+}
