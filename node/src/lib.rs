@@ -1,7 +1,15 @@
 //! The VSM Core node: the runtime that ties the model to the log, its API, and
 //! the `vsm` command.
 
+pub mod api;
 pub mod bench;
 pub mod cli;
+pub mod config;
+pub mod node;
 pub mod offline;
 pub mod runtime;
+pub mod security;
+pub mod telemetry;
+pub mod unit;
+
+pub use node::{Node, NodeBuilder, NodeError};

@@ -1,0 +1,128 @@
+//! The node's face: HTTP and WebSocket on one port.
+//!
+//! ```text
+//!   connection ──► caller (token, correlation, limits) ──► one file per endpoint
+//!                                                               │
+//!                           message on the log ◄── Handle ◄─────┘
+//! ```
+//!
+//! Whatever an answer says is durable when it is given. Every request that
+//! changes something becomes a message with its principal.
+
+pub mod bodies;
+pub mod body;
+pub mod caller;
+pub mod health;
+pub mod metrics;
+pub mod operations;
+pub mod problem;
+pub mod server;
+pub mod status;
+pub mod systems;
+pub mod units;
+
+use std::sync::Arc;
+
+use axum::{
+    Router,
+    http::StatusCode,
+    middleware,
+    response::{IntoResponse, Response},
+    routing::{get, post},
+};
+use parking_lot::RwLock;
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+
+use self::{
+    bodies::Bodies,
+    problem::{Kind, Problem},
+};
+use crate::{config::Config, runtime::Handle, security::Tokens};
+
+/// What every endpoint has at hand.
+pub struct Api {
+    /// The node.
+    pub handle: Handle,
+    /// Its configuration.
+    pub config: Config,
+    /// Who may call. Read at every request, replaced when the file changes.
+    pub tokens: RwLock<Tokens>,
+    /// The key of request digests.
+    pub request_key: [u8; 32],
+    /// Recent bodies.
+    pub bodies: Bodies,
+    /// Requests that may still begin.
+    pub requests: Semaphore,
+    /// Units that may still connect.
+    pub unit_lines: Semaphore,
+    /// Set when the node begins to stop: connections that stay open end.
+    pub stopping: CancellationToken,
+}
+
+/// [`Api`] as the router hands it out.
+pub type Shared = Arc<Api>;
+
+impl Api {
+    /// An API on a running node.
+    #[must_use]
+    pub fn new(handle: Handle, config: Config, tokens: Tokens, request_key: [u8; 32]) -> Self {
+        let permits =
+            |count: u32| Semaphore::new(usize::try_from(count).unwrap_or(usize::MAX >> 3));
+        Self {
+            requests: permits(config.api.requests_max),
+            unit_lines: permits(config.units.connections_max),
+            handle,
+            config,
+            tokens: RwLock::new(tokens),
+            request_key,
+            bodies: Bodies::default(),
+            stopping: CancellationToken::new(),
+        }
+    }
+}
+
+/// Every route.
+pub fn router(api: Shared) -> Router {
+    Router::new()
+        .route("/", get(status::page))
+        .route("/healthz", get(health::alive))
+        .route("/readyz", get(health::ready))
+        .route("/metrics", get(metrics::show))
+        .route("/v1/status", get(status::show))
+        .route(
+            "/v1/operations",
+            post(operations::submit).get(operations::list),
+        )
+        .route("/v1/operations/{id}", get(operations::show))
+        .route("/v1/operations/{id}/cancel", post(operations::cancel))
+        .route("/v1/units", get(units::list))
+        .route("/v1/units/{name}", get(units::show))
+        .route("/v1/units/{name}/suspend", post(units::suspend))
+        .route("/v1/units/{name}/resume", post(units::resume))
+        .route("/v1/systems/{system}", get(systems::show))
+        .route("/v1/unit", get(crate::unit::socket::connect))
+        .fallback(nowhere)
+        .method_not_allowed_fallback(not_so)
+        .layer(middleware::from_fn_with_state(
+            api.clone(),
+            caller::identify,
+        ))
+        .with_state(api)
+}
+
+async fn nowhere() -> Problem {
+    Problem::new(Kind::NotFound, "there is nothing at this path")
+}
+
+async fn not_so() -> Response {
+    Problem::new(Kind::MethodNotAllowed, "this path knows other methods").into_response()
+}
+
+/// What handlers come to.
+pub type Answer<T = Response> = Result<T, Problem>;
+
+/// A JSON answer.
+fn json(status: StatusCode, value: serde_json::Value) -> Response {
+    (status, axum::Json(value)).into_response()
+}

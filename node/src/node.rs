@@ -1,0 +1,324 @@
+//! A node: the runtime, its API and the units inside it, put together.
+//!
+//! ```no_run
+//! # async fn f() -> Result<(), Box<dyn std::error::Error>> {
+//! use vsm_node::{Node, config::Config};
+//!
+//! Node::builder().config(Config::default()).build().await?.run().await?;
+//! # Ok(())
+//! # }
+//! ```
+
+use std::{
+    io,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use tokio::{net::TcpListener, task::JoinSet};
+use tokio_util::sync::CancellationToken;
+use vsm_core::Seq;
+use vsm_store::{EventLog, OpenError, Options};
+
+use crate::{
+    api::{self, Api},
+    config::Config,
+    runtime::{Handle, Hooks, Runtime, RuntimeOptions, StartError},
+    security::{KeyError, NodeKey, TokenError, Tokens},
+    telemetry::{Telemetry, handler},
+};
+
+/// A node could not start.
+#[derive(Debug, thiserror::Error)]
+pub enum NodeError {
+    /// Somebody listens there already.
+    #[error(
+        "{0} is in use: another node or program listens there; stop it, or set api.listen (--listen)"
+    )]
+    PortInUse(SocketAddr),
+    /// The address can't be listened on.
+    #[error("can't listen on {address}: {source}")]
+    Listen {
+        /// Which address.
+        address: SocketAddr,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The data directory can't be made.
+    #[error("the data directory {}: {source}", path.display())]
+    Directory {
+        /// Which.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// Another process has the log.
+    #[error(
+        "the data directory {} is in use by another process; stop it, or set node.data_dir (--data-dir)", .0.display()
+    )]
+    DataInUse(PathBuf),
+    /// The log can't be opened.
+    #[error("{0}")]
+    Log(#[source] OpenError),
+    /// The key can't be used.
+    #[error(transparent)]
+    Key(#[from] KeyError),
+    /// The tokens can't be used.
+    #[error(transparent)]
+    Tokens(#[from] TokenError),
+    /// The runtime did not start.
+    #[error(transparent)]
+    Start(#[from] StartError),
+    /// The node failed while it ran.
+    #[error("the node failed: {0}")]
+    Failed(String),
+    /// The process can't hear signals.
+    #[error("can't wait for signals: {0}")]
+    Signals(io::Error),
+}
+
+/// What a node is built from.
+#[derive(Default)]
+pub struct NodeBuilder {
+    config: Config,
+    tokens: Option<Tokens>,
+    hooks: Hooks,
+    telemetry: Vec<Box<dyn Telemetry>>,
+}
+
+impl NodeBuilder {
+    /// The configuration; the defaults when not given.
+    #[must_use]
+    pub fn config(mut self, config: Config) -> Self {
+        self.config = config;
+        self
+    }
+
+    /// These tokens instead of those of the data directory.
+    #[must_use]
+    pub fn tokens(mut self, tokens: Tokens) -> Self {
+        self.tokens = Some(tokens);
+        self
+    }
+
+    /// Calls around every step.
+    #[must_use]
+    pub fn hooks(mut self, hooks: Hooks) -> Self {
+        self.hooks = hooks;
+        self
+    }
+
+    /// Somebody who sees every record of the run once it is durable.
+    #[must_use]
+    pub fn telemetry(mut self, handler: impl Telemetry) -> Self {
+        self.telemetry.push(Box::new(handler));
+        self
+    }
+
+    /// Listens, recovers and begins a run. The node's key is made when its
+    /// directory has none.
+    ///
+    /// # Errors
+    /// See [`NodeError`].
+    pub async fn build(self) -> Result<Node, NodeError> {
+        let config = self.config;
+        let directory = config.node.data_dir.clone();
+        // First what fails most easily and has touched nothing yet.
+        let (listener, address) = listen(config.api.listen).await?;
+        std::fs::create_dir_all(&directory).map_err(|source| NodeError::Directory {
+            path: directory.clone(),
+            source,
+        })?;
+        // The key's public half is in the log's first record.
+        let key = match NodeKey::read(&directory)? {
+            Some(key) => key,
+            None => NodeKey::create(&directory)?,
+        };
+        let log = open(&config, &key)?;
+        let tokens = match self.tokens {
+            Some(tokens) => tokens,
+            None => Tokens::read(&directory)?,
+        };
+        let options = RuntimeOptions {
+            model: config.model.clone(),
+            credits: usize::try_from(config.api.credits).unwrap_or(usize::MAX),
+            snapshot_steps: config.storage.snapshot_steps,
+            body_bytes_max: usize::try_from(config.storage.body_bytes_max).unwrap_or(usize::MAX),
+        };
+        let name = config.node.name.clone();
+        let runtime = Runtime::start(log, Some(&directory), name, options, self.hooks).await?;
+        let handle = runtime.handle().clone();
+        let begun = handle.shared().begun;
+        let (read, drain) = (config.api.read_ms, config.node.drain_ms);
+        let connections_max = config.api.connections_max;
+        let api = Arc::new(Api::new(handle.clone(), config, tokens, key.request_key()));
+        let mut tasks = JoinSet::new();
+        tasks.spawn(api::server::serve(
+            listener,
+            api::router(api.clone()),
+            connections_max,
+            Duration::from_millis(read),
+            api.stopping.clone(),
+            Duration::from_millis(drain),
+        ));
+        let mut watchers = JoinSet::new();
+        let ended = CancellationToken::new();
+        for handler in self.telemetry {
+            watchers.spawn(handler::run(handle.clone(), begun, handler, ended.clone()));
+        }
+        Ok(Node {
+            api,
+            address,
+            runtime,
+            tasks,
+            watchers,
+            ended,
+        })
+    }
+}
+
+async fn listen(address: SocketAddr) -> Result<(TcpListener, SocketAddr), NodeError> {
+    let failed = |source: io::Error| match source.kind() {
+        io::ErrorKind::AddrInUse => NodeError::PortInUse(address),
+        _ => NodeError::Listen { address, source },
+    };
+    let listener = TcpListener::bind(address).await.map_err(failed)?;
+    let address = listener.local_addr().map_err(failed)?;
+    Ok((listener, address))
+}
+
+fn open(config: &Config, key: &NodeKey) -> Result<EventLog, NodeError> {
+    let storage = &config.storage;
+    let bytes = |bytes: u64| usize::try_from(bytes).unwrap_or(usize::MAX);
+    let options = Options::new()
+        .volume_bytes(storage.volume_bytes)
+        .cache_bytes(storage.cache_bytes)
+        .pending_bytes_max(bytes(storage.pending_bytes_max))
+        .body_bytes_max(bytes(storage.body_bytes_max))
+        .compress(storage.compress)
+        .node_key(key.public());
+    EventLog::open(config.log_dir(), options).map_err(|error| match error {
+        OpenError::InUse(_) => NodeError::DataInUse(config.node.data_dir.clone()),
+        other => NodeError::Log(other),
+    })
+}
+
+/// A running node.
+pub struct Node {
+    api: Arc<Api>,
+    address: SocketAddr,
+    runtime: Runtime,
+    tasks: JoinSet<()>,
+    watchers: JoinSet<()>,
+    ended: CancellationToken,
+}
+
+impl Node {
+    /// Begins to build one.
+    #[must_use]
+    pub fn builder() -> NodeBuilder {
+        NodeBuilder::default()
+    }
+
+    /// How to reach it from inside the process.
+    #[must_use]
+    pub const fn handle(&self) -> &Handle {
+        self.runtime.handle()
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub const fn local_addr(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The directory it keeps its things in.
+    #[must_use]
+    pub fn data_dir(&self) -> &Path {
+        &self.api.config.node.data_dir
+    }
+
+    /// The first record of this run.
+    #[must_use]
+    pub fn begun(&self) -> Seq {
+        self.runtime.handle().shared().begun
+    }
+
+    /// Reads the tokens of the data directory again.
+    ///
+    /// # Errors
+    /// When they can't be read; then the old ones stay.
+    pub fn reload_tokens(&self) -> Result<(), TokenError> {
+        let tokens = Tokens::read(self.data_dir())?;
+        *self.api.tokens.write() = tokens;
+        Ok(())
+    }
+
+    /// Waits until something ends that must not.
+    pub async fn failed(&mut self) -> NodeError {
+        NodeError::Failed(self.runtime.failed().await)
+    }
+
+    /// Runs until the process is asked to stop (SIGTERM or SIGINT), then stops.
+    ///
+    /// # Errors
+    /// When the node fails.
+    pub async fn run(mut self) -> Result<(), NodeError> {
+        let asked = asked_to_stop().map_err(NodeError::Signals)?;
+        tokio::select! {
+            reason = asked => {
+                self.stop(reason).await;
+                Ok(())
+            }
+            error = self.failed() => {
+                tracing::error!(%error, "the node stops");
+                Err(error)
+            }
+        }
+    }
+
+    /// Stops: answers what is under way, ends the connections, notes on the
+    /// log that nothing is left undone, syncs.
+    pub async fn stop(mut self, reason: &str) {
+        self.api.stopping.cancel();
+        while self.tasks.join_next().await.is_some() {}
+        self.runtime.stop(reason).await;
+        self.ended.cancel();
+        while self.watchers.join_next().await.is_some() {}
+    }
+}
+
+/// Hears SIGTERM and SIGINT from now on; ends with which of them it was.
+fn asked_to_stop() -> io::Result<impl Future<Output = &'static str>> {
+    #[cfg(unix)]
+    {
+        use tokio::signal::unix::{SignalKind, signal};
+        let mut terminate = signal(SignalKind::terminate())?;
+        let mut interrupt = signal(SignalKind::interrupt())?;
+        Ok(async move {
+            let reason = tokio::select! {
+                _ = terminate.recv() => "SIGTERM",
+                _ = interrupt.recv() => "SIGINT",
+            };
+            // Whoever asks twice does not want to wait.
+            tokio::spawn(async move {
+                tokio::select! {
+                    _ = terminate.recv() => {}
+                    _ = interrupt.recv() => {}
+                }
+                eprintln!("asked twice: stopping at once; the next start recovers");
+                std::process::exit(1);
+            });
+            reason
+        })
+    }
+    #[cfg(not(unix))]
+    {
+        Ok(async {
+            let _ = tokio::signal::ctrl_c().await;
+            "interrupt"
+        })
+    }
+}
