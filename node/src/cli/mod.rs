@@ -4,9 +4,16 @@
 //! [`exit`].
 
 pub mod bench;
+pub mod client;
+pub mod config;
 pub mod exit;
+pub mod init;
 pub mod log;
+pub mod op;
 pub mod output;
+pub mod run;
+pub mod status;
+pub mod unit;
 
 use std::{path::PathBuf, process::ExitCode};
 
@@ -64,6 +71,21 @@ pub struct Global {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Run a node.
+    Run(run::RunArgs),
+    /// Make a node's directory: configuration, key, admin token.
+    Init(init::InitArgs),
+    /// Show or check the configuration.
+    #[command(subcommand)]
+    Config(config::ConfigCommand),
+    /// The node in one look.
+    Status(status::StatusArgs),
+    /// Submit, show and cancel operations.
+    #[command(subcommand)]
+    Op(op::OpCommand),
+    /// Be a unit; list, suspend and resume units.
+    #[command(subcommand)]
+    Unit(unit::UnitCommand),
     /// Quick figures on this machine, with the disk's ceiling beside them.
     #[command(subcommand)]
     Bench(bench::BenchCommand),
@@ -77,6 +99,12 @@ enum Command {
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
     let done = match cli.command {
+        Command::Run(args) => run::run(&cli.global, &args),
+        Command::Init(args) => init::run(&cli.global, &args),
+        Command::Config(command) => config::run(&cli.global, &command),
+        Command::Status(args) => status::run(&cli.global, &args),
+        Command::Op(command) => op::run(&cli.global, command),
+        Command::Unit(command) => unit::run(&cli.global, command),
         Command::Bench(command) => bench::run(&cli.global, &command),
         Command::Log(command) => log::run(&cli.global, command),
     };
@@ -85,3 +113,10 @@ pub fn main() -> ExitCode {
 
 /// What a subcommand comes to: an exit code, or an error that is printed.
 pub type Done = Result<Exit, anyhow::Error>;
+
+/// The threads that a subcommand runs on.
+fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+}

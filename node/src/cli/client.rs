@@ -1,0 +1,237 @@
+//! How subcommands talk to a node.
+
+use anyhow::{Context, anyhow, bail};
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full};
+use hyper::{Method, Request, StatusCode, header};
+use hyper_util::rt::TokioIo;
+use serde_json::Value;
+use tokio::net::TcpStream;
+use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, tungstenite};
+
+use super::{Global, exit::ExitError};
+
+/// The longest answer that is read.
+const ANSWER_MAX: usize = 256 << 20;
+
+/// A node, as a subcommand sees it.
+#[derive(Clone, Debug)]
+pub struct Client {
+    /// `host:port`.
+    authority: String,
+    /// What stands before every path.
+    prefix: String,
+    token: Option<String>,
+}
+
+/// What a node answered.
+#[derive(Debug)]
+pub struct Reply {
+    /// The status.
+    pub status: StatusCode,
+    /// The body.
+    pub body: Value,
+}
+
+/// A node answered with a problem.
+#[derive(Debug, thiserror::Error)]
+#[error("{}", text(.status, .body))]
+pub struct Problem {
+    /// The status.
+    pub status: StatusCode,
+    /// The problem.
+    pub body: Value,
+}
+
+fn text(status: &StatusCode, body: &Value) -> String {
+    let detail = body["detail"].as_str().unwrap_or_default();
+    match status.as_u16() {
+        401 => format!("{detail} (give one with --token or VSM_TOKEN)"),
+        _ if detail.is_empty() => format!("the server answered {status}"),
+        _ => detail.to_owned(),
+    }
+}
+
+/// A WebSocket to a node.
+pub type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
+
+impl Client {
+    /// The node that the command line names.
+    ///
+    /// # Errors
+    /// When the URL can't be used.
+    pub fn new(global: &Global) -> anyhow::Result<Self> {
+        let url = &global.server;
+        let usage = |why: &str| anyhow!(ExitError::usage(format!("--server {url}: {why}")));
+        let uri: hyper::Uri = url.parse().map_err(|_| usage("it is no URL"))?;
+        match uri.scheme_str() {
+            Some("http") => {}
+            Some("https") => {
+                return Err(usage(
+                    "this version speaks no TLS; use http:// to a proxy on this machine",
+                ));
+            }
+            _ => return Err(usage("write it like http://127.0.0.1:4000")),
+        }
+        let host = uri.host().ok_or_else(|| usage("it names no host"))?;
+        Ok(Self {
+            authority: format!("{host}:{}", uri.port_u16().unwrap_or(80)),
+            prefix: uri.path().trim_end_matches('/').to_owned(),
+            token: global.token.clone(),
+        })
+    }
+
+    /// Where it is.
+    #[must_use]
+    pub fn authority(&self) -> &str {
+        &self.authority
+    }
+
+    async fn connect(&self) -> anyhow::Result<TcpStream> {
+        let stream = TcpStream::connect(&self.authority).await;
+        stream.with_context(|| {
+            format!(
+                "no node answers at {}; start one with `vsm run`, or name it with --server",
+                self.authority
+            )
+        })
+    }
+
+    /// A request; the answer whatever its status.
+    ///
+    /// # Errors
+    /// When nobody answers, or what answers is no node.
+    pub async fn request(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+    ) -> anyhow::Result<Reply> {
+        let stream = self.connect().await?;
+        let (mut sender, connection) =
+            hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
+        let driving = tokio::spawn(connection);
+        let mut request = Request::builder()
+            .method(method)
+            .uri(format!("{}{path}", self.prefix))
+            .header(header::HOST, &self.authority);
+        if let Some(token) = &self.token {
+            request = request.header(header::AUTHORIZATION, format!("Bearer {token}"));
+        }
+        let bytes = match body {
+            Some(body) => {
+                request = request.header(header::CONTENT_TYPE, "application/json");
+                serde_json::to_vec(body)?
+            }
+            None => Vec::new(),
+        };
+        let request = request.body(Full::new(Bytes::from(bytes)))?;
+        let answered = async {
+            let response = sender.send_request(request).await?;
+            let (head, body) = response.into_parts();
+            let body = http_body_util::Limited::new(body, ANSWER_MAX);
+            let bytes = body
+                .collect()
+                .await
+                .map_err(|error| anyhow!(error))?
+                .to_bytes();
+            anyhow::Ok((head, bytes))
+        };
+        let answered = answered.await;
+        driving.abort();
+        let (head, bytes) = answered
+            .with_context(|| format!("{} broke off its answer; is it a node?", self.authority))?;
+        let json = head
+            .headers
+            .get(header::CONTENT_TYPE)
+            .and_then(|value| value.to_str().ok())
+            .is_some_and(|kind| kind.contains("json"));
+        if !json {
+            bail!(
+                "{} is no VSM node: it answered {} without JSON; check --server",
+                self.authority,
+                head.status
+            );
+        }
+        Ok(Reply {
+            status: head.status,
+            body: serde_json::from_slice(&bytes)
+                .with_context(|| format!("{} answered with something else", self.authority))?,
+        })
+    }
+
+    /// A request that must succeed.
+    ///
+    /// # Errors
+    /// As [`Client::request`], and the node's problem.
+    pub async fn call(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+    ) -> anyhow::Result<Reply> {
+        let reply = self.request(method, path, body).await?;
+        if reply.status.is_success() {
+            Ok(reply)
+        } else {
+            Err(Problem {
+                status: reply.status,
+                body: reply.body,
+            }
+            .into())
+        }
+    }
+
+    /// `GET` that must succeed.
+    ///
+    /// # Errors
+    /// As [`Client::call`].
+    pub async fn get(&self, path: &str) -> anyhow::Result<Value> {
+        Ok(self.call(Method::GET, path, None).await?.body)
+    }
+
+    /// A WebSocket.
+    ///
+    /// # Errors
+    /// When nobody answers, or the node refuses.
+    pub async fn socket(&self, path: &str) -> anyhow::Result<Socket> {
+        use tungstenite::client::IntoClientRequest;
+        let stream = self.connect().await?;
+        stream.set_nodelay(true)?;
+        let url = format!("ws://{}{}{path}", self.authority, self.prefix);
+        let mut request = url.into_client_request()?;
+        if let Some(token) = &self.token {
+            let value = format!("Bearer {token}").parse()?;
+            request.headers_mut().insert(header::AUTHORIZATION, value);
+        }
+        let stream = MaybeTlsStream::Plain(stream);
+        match tokio_tungstenite::client_async(request, stream).await {
+            Ok((socket, _)) => Ok(socket),
+            Err(tungstenite::Error::Http(response)) => {
+                let body = response.body().as_deref().unwrap_or_default();
+                Err(Problem {
+                    status: response.status(),
+                    body: serde_json::from_slice(body).unwrap_or(Value::Null),
+                }
+                .into())
+            }
+            Err(error) => Err(anyhow!(error)
+                .context(format!("{} is no VSM node; check --server", self.authority))),
+        }
+    }
+}
+
+/// A text as it stands in a query or path.
+#[must_use]
+pub fn encoded(text: &str) -> String {
+    let mut encoded = String::new();
+    for byte in text.bytes() {
+        match byte {
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => {
+                encoded.push(char::from(byte));
+            }
+            _ => encoded.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    encoded
+}

@@ -1,0 +1,192 @@
+//! One operation as one process.
+
+use std::{process::Stdio, sync::Arc};
+
+use serde_json::{Value, json, value::RawValue};
+use tokio::{
+    io::{AsyncRead, AsyncReadExt, AsyncWriteExt},
+    process::Command,
+};
+
+/// How much of stderr goes into the result of a failure.
+const TAIL: usize = 4 << 10;
+
+/// What a process is started with.
+#[derive(Debug)]
+pub struct Job {
+    /// The program and its arguments.
+    pub command: Arc<Vec<String>>,
+    /// The operation's payload, as JSON.
+    pub payload: Box<RawValue>,
+    /// What the process finds in its environment.
+    pub environment: Vec<(&'static str, String)>,
+    /// The longest output that the node takes.
+    pub output_max: usize,
+}
+
+/// How it went.
+#[derive(Debug, PartialEq)]
+pub struct Outcome {
+    /// Whether it did it.
+    pub completed: bool,
+    /// What came of it.
+    pub output: Value,
+}
+
+impl Outcome {
+    /// It could not.
+    pub fn failed(output: Value) -> Self {
+        Self {
+            completed: false,
+            output,
+        }
+    }
+}
+
+impl Job {
+    /// Runs the process. Dropping the future kills it.
+    pub async fn run(self) -> Outcome {
+        let mut command = Command::new(&self.command[0]);
+        command
+            .args(&self.command[1..])
+            .envs(self.environment)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true);
+        // Ctrl-C in the terminal is for us: the work that has begun is ended.
+        #[cfg(unix)]
+        command.process_group(0);
+        let mut child = match command.spawn() {
+            Ok(child) => child,
+            Err(error) => {
+                let reason = format!("can't start {:?}: {error}", self.command[0]);
+                return Outcome::failed(json!({"error": reason}));
+            }
+        };
+        let (stdin, stdout, stderr) =
+            (child.stdin.take(), child.stdout.take(), child.stderr.take());
+        let feeding = async {
+            if let Some(mut stdin) = stdin {
+                // A program that does not read its input may still do its work.
+                let _ = stdin.write_all(self.payload.get().as_bytes()).await;
+                let _ = stdin.shutdown().await;
+            }
+        };
+        let (ended, (), output, errors) = tokio::join!(
+            child.wait(),
+            feeding,
+            read(stdout, self.output_max),
+            tail(stderr),
+        );
+        match ended {
+            Ok(status) if status.success() => match output {
+                Some(bytes) => completed(bytes, self.output_max),
+                None => too_long(self.output_max),
+            },
+            Ok(status) => Outcome::failed(json!({
+                "error": status.to_string(),
+                "exit_code": status.code(),
+                "stderr": errors,
+            })),
+            Err(error) => Outcome::failed(json!({"error": error.to_string()})),
+        }
+    }
+}
+
+fn too_long(max: usize) -> Outcome {
+    let reason = format!("the output has more than {max} bytes, the most that the node takes");
+    Outcome::failed(json!({"error": reason}))
+}
+
+/// JSON when it is some, a text otherwise.
+fn completed(bytes: Vec<u8>, max: usize) -> Outcome {
+    let output = serde_json::from_slice(&bytes).unwrap_or_else(|_| {
+        let text = String::from_utf8_lossy(&bytes);
+        Value::from(text.trim_end_matches('\n'))
+    });
+    // Escapes make a text longer than it was.
+    if serde_json::to_vec(&output).map_or(true, |it| it.len() > max) {
+        return too_long(max);
+    }
+    Outcome {
+        completed: true,
+        output,
+    }
+}
+
+/// Everything, or nothing when it is longer than `max`: then the rest is read
+/// and dropped, so that the process can end.
+async fn read(from: Option<impl AsyncRead + Unpin>, max: usize) -> Option<Vec<u8>> {
+    let mut from = from?;
+    let mut bytes = Vec::new();
+    let limit = u64::try_from(max).unwrap_or(u64::MAX).saturating_add(1);
+    let mut limited = (&mut from).take(limit);
+    let _ = limited.read_to_end(&mut bytes).await;
+    if bytes.len() <= max {
+        return Some(bytes);
+    }
+    let _ = tokio::io::copy(&mut from, &mut tokio::io::sink()).await;
+    None
+}
+
+/// Passes stderr on and keeps its end.
+async fn tail(from: Option<impl AsyncRead + Unpin>) -> String {
+    let Some(mut from) = from else {
+        return String::new();
+    };
+    let mut tail = Vec::new();
+    let mut buffer = vec![0; TAIL];
+    let mut through = tokio::io::stderr();
+    while let Ok(count @ 1..) = from.read(&mut buffer).await {
+        let _ = through.write_all(&buffer[..count]).await;
+        tail.extend_from_slice(&buffer[..count]);
+        if tail.len() > TAIL {
+            tail.drain(..tail.len() - TAIL);
+        }
+    }
+    String::from_utf8_lossy(&tail).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn run(command: &[&str], payload: &str, output_max: usize) -> Outcome {
+        let command = command.iter().map(|it| (*it).to_owned()).collect();
+        Job {
+            command: Arc::new(command),
+            payload: RawValue::from_string(payload.into()).unwrap(),
+            environment: vec![("VSM_CAPABILITY", "echo".into())],
+            output_max,
+        }
+        .run()
+        .await
+    }
+
+    #[tokio::test]
+    async fn what_a_process_says_is_the_output() {
+        let done = run(&["cat"], "{\"a\": [1, 2]}", 100).await;
+        assert!(done.completed);
+        assert_eq!(done.output, json!({"a": [1, 2]}));
+        let done = run(&["sh", "-c", "echo \"$VSM_CAPABILITY\" it"], "null", 100).await;
+        assert_eq!(done.output, json!("echo it"));
+    }
+
+    #[tokio::test]
+    async fn failures_say_why() {
+        let done = run(&["sh", "-c", "echo no >&2; exit 3"], "null", 100).await;
+        assert!(!done.completed);
+        assert_eq!(done.output["exit_code"], 3);
+        assert_eq!(done.output["stderr"], "no\n");
+        let done = run(&["/nowhere/at/all"], "null", 100).await;
+        assert!(
+            done.output["error"]
+                .as_str()
+                .unwrap()
+                .contains("can't start")
+        );
+        let done = run(&["sh", "-c", "yes | head -c 100000"], "null", 100).await;
+        assert!(!done.completed, "{:?}", done.output);
+    }
+}

@@ -1,0 +1,415 @@
+//! `vsm unit exec`: any program as a unit.
+//!
+//! ```text
+//!   operation ──► a process ──► result, kept until result_ack
+//!   connection lost ──► back-off ──► register with resume ──► results again
+//!   SIGTERM or SIGINT ──► no more work begun; what runs ends; leave; exit 0
+//! ```
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    io,
+    sync::Arc,
+    time::Duration,
+};
+
+use clap::Args;
+use serde::Deserialize;
+use serde_json::{Value, json, value::RawValue};
+use tokio::{
+    task::{AbortHandle, JoinSet},
+    time::{Instant, MissedTickBehavior},
+};
+
+use super::{
+    child::{Job, Outcome},
+    hold::Hold,
+    line::{Heard, Line, refused},
+};
+use crate::cli::{Done, client::Client, exit::Exit};
+
+/// `vsm unit exec`
+#[derive(Debug, Args)]
+pub struct ExecArgs {
+    /// The unit's name.
+    #[arg(long)]
+    name: String,
+    /// What the program can do; may be given several times.
+    #[arg(long, required = true)]
+    capability: Vec<String>,
+    /// Doing an operation twice is the same as doing it once, so that it may
+    /// be tried again after a failure.
+    #[arg(long)]
+    idempotent: bool,
+    /// How many operations run at a time.
+    #[arg(long, default_value_t = 1, value_name = "K")]
+    parallel: u32,
+    /// Bargain for a resource at the start and give it back at the end; may be
+    /// given several times.
+    #[arg(long, value_name = "RESOURCE=AMOUNT")]
+    hold: Vec<Hold>,
+    /// The program and its arguments.
+    #[arg(last = true, required = true, value_name = "CMD")]
+    command: Vec<String>,
+}
+
+/// Which attempt at an operation: id, session, attempt.
+type Key = (String, u64, u64);
+
+/// An operation, as the node gives it.
+#[derive(Debug, Deserialize)]
+struct Operation {
+    id: String,
+    session: u64,
+    attempt: u64,
+    capability: String,
+    payload: Box<RawValue>,
+    deadline: u64,
+    correlation_id: String,
+}
+
+struct Exec {
+    args: ExecArgs,
+    command: Arc<Vec<String>>,
+    session: Option<u64>,
+    heartbeat: Duration,
+    output_max: usize,
+    running: HashMap<Key, AbortHandle>,
+    processes: JoinSet<(Key, Outcome)>,
+    /// Results that are not acknowledged.
+    results: BTreeMap<Key, String>,
+    draining: bool,
+}
+
+/// Why the unit stops talking.
+enum Ended {
+    /// It drained and left.
+    Left,
+    /// The connection is gone.
+    Lost(String),
+    /// There is no sense in going on.
+    Over(anyhow::Error),
+    /// It was asked twice to stop.
+    AtOnce,
+}
+
+/// Runs the unit until it is asked to stop.
+///
+/// # Errors
+/// When the node refuses it.
+pub async fn run(client: Client, args: ExecArgs) -> Done {
+    let command = Arc::new(args.command.clone());
+    let mut exec = Exec {
+        args,
+        command,
+        session: None,
+        heartbeat: Duration::from_secs(5),
+        output_max: 1 << 20,
+        running: HashMap::new(),
+        processes: JoinSet::new(),
+        results: BTreeMap::new(),
+        draining: false,
+    };
+    let mut signals = Signals::hear()?;
+    loop {
+        let connecting = Line::connect(&client);
+        let mut line = tokio::select! {
+            line = connecting => line?,
+            () = signals.next() => {
+                if exec.draining || exec.is_idle() {
+                    return Ok(if exec.is_idle() { Exit::Ok } else { Exit::Failure });
+                }
+                exec.begin_to_drain();
+                continue;
+            }
+        };
+        match exec.talk(&mut line, &mut signals).await {
+            Ended::Left => return Ok(Exit::Ok),
+            Ended::Lost(reason) => {
+                eprintln!("{reason}; connecting again");
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+            Ended::Over(error) => return Err(error),
+            Ended::AtOnce => {
+                eprintln!("asked twice: stopping at once");
+                return Ok(Exit::Failure);
+            }
+        }
+    }
+}
+
+impl Exec {
+    fn is_idle(&self) -> bool {
+        self.running.is_empty() && self.results.is_empty()
+    }
+
+    fn begin_to_drain(&mut self) {
+        self.draining = true;
+        if !self.is_idle() {
+            eprintln!(
+                "stopping after {} running operations; once more stops at once",
+                self.running.len()
+            );
+        }
+    }
+
+    /// Registers and works until the connection or the unit ends.
+    async fn talk(&mut self, line: &mut Line, signals: &mut Signals) -> Ended {
+        line.say(self.register()).await;
+        match self.registered(line).await {
+            Ok(()) => {}
+            Err(ended) => return ended,
+        }
+        for result in self.results.values() {
+            line.say(result.clone()).await;
+        }
+        if !self.draining {
+            let frames: Vec<_> = self.args.hold.iter_mut().flat_map(Hold::begin).collect();
+            for frame in frames {
+                line.say(frame).await;
+            }
+        }
+        let mut beat = tokio::time::interval(self.heartbeat);
+        beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut heard = Instant::now();
+        loop {
+            if self.draining && self.is_idle() {
+                return self.leave(line).await;
+            }
+            tokio::select! {
+                what = line.hear() => {
+                    heard = Instant::now();
+                    match what {
+                        Heard::Frame(frame) => {
+                            if let Some(answer) = self.take(&frame) {
+                                line.say(answer).await;
+                            }
+                        }
+                        Heard::Sign => {}
+                        Heard::Lost(reason) => return Ended::Lost(reason),
+                        Heard::Over(reason) => return Ended::Over(anyhow::anyhow!(reason)),
+                    }
+                }
+                Some(ended) = self.processes.join_next() => {
+                    // Those that were stopped have had their answer.
+                    if let Ok((key, outcome)) = ended
+                        && self.running.remove(&key).is_some()
+                    {
+                        line.say(self.keep(key, &outcome)).await;
+                    }
+                }
+                _ = beat.tick() => {
+                    if heard.elapsed() > 3 * self.heartbeat {
+                        return Ended::Lost("the node is silent".into());
+                    }
+                    line.say(json!({"type": "heartbeat"}).to_string()).await;
+                    line.ping().await;
+                }
+                () = signals.next() => {
+                    if self.draining {
+                        return Ended::AtOnce;
+                    }
+                    self.begin_to_drain();
+                }
+            }
+        }
+    }
+
+    fn register(&self) -> String {
+        let capabilities: Vec<_> = self
+            .args
+            .capability
+            .iter()
+            .map(|name| json!({"name": name, "idempotent": self.args.idempotent}))
+            .collect();
+        let mut frame = json!({
+            "type": "register",
+            "name": self.args.name,
+            "capabilities": capabilities,
+            "capacity": self.args.parallel,
+        });
+        if let Some(session) = self.session {
+            frame["resume"] = session.into();
+        }
+        frame.to_string()
+    }
+
+    async fn registered(&mut self, line: &mut Line) -> Result<(), Ended> {
+        loop {
+            match line.hear().await {
+                Heard::Frame(frame) if frame["type"] == "registered" => {
+                    let number = |key: &str| frame[key].as_u64();
+                    self.session = number("session");
+                    if let Some(millis) = number("heartbeat_ms") {
+                        self.heartbeat = Duration::from_millis(millis.max(50));
+                    }
+                    if let Some(max) = number("body_bytes_max") {
+                        self.output_max = usize::try_from(max).unwrap_or(usize::MAX);
+                    }
+                    eprintln!(
+                        "registered as {}, session {}",
+                        self.args.name,
+                        self.session.unwrap_or_default()
+                    );
+                    return Ok(());
+                }
+                Heard::Frame(frame) if frame["type"] == "error" => {
+                    return Err(match frame["code"].as_str() {
+                        Some("overloaded") => Ended::Lost("the node has no room for units".into()),
+                        _ => Ended::Over(refused(&frame)),
+                    });
+                }
+                Heard::Frame(_) | Heard::Sign => {}
+                Heard::Lost(reason) => return Err(Ended::Lost(reason)),
+                Heard::Over(reason) => return Err(Ended::Over(anyhow::anyhow!(reason))),
+            }
+        }
+    }
+
+    /// Takes a frame in; what is to be answered at once.
+    fn take(&mut self, frame: &Value) -> Option<String> {
+        let key = || -> Option<Key> {
+            Some((
+                frame["id"].as_str()?.to_owned(),
+                frame["session"].as_u64()?,
+                frame["attempt"].as_u64()?,
+            ))
+        };
+        match frame["type"].as_str()? {
+            "operation" => self.begin(frame),
+            "result_ack" => {
+                self.results.remove(&key()?);
+                None
+            }
+            "closed" => {
+                let key = key()?;
+                // Nobody wants it any more; the place is free once we say so.
+                let process = self.running.remove(&key)?;
+                process.abort();
+                let reason = frame["reason"].as_str().unwrap_or_default();
+                eprintln!("operation {} was ended: {reason}", key.0);
+                let outcome = Outcome::failed(json!({"error": format!("stopped: {reason}")}));
+                Some(self.keep(key, &outcome))
+            }
+            "bargain_answer" => {
+                let hold = self.args.hold.iter_mut().find(|it| it.is_meant(frame))?;
+                hold.answered(frame)
+            }
+            "error" => {
+                let detail = frame["detail"].as_str().unwrap_or_default();
+                eprintln!("the node refused a frame: {detail}");
+                // A result that the node can't take is answered otherwise.
+                let key = key()?;
+                self.results.remove(&key)?;
+                let outcome = Outcome::failed(json!({"error": detail}));
+                Some(self.keep(key, &outcome))
+            }
+            _ => None,
+        }
+    }
+
+    fn begin(&mut self, frame: &Value) -> Option<String> {
+        let operation = match Operation::deserialize(frame) {
+            Ok(operation) => operation,
+            Err(error) => {
+                eprintln!("an operation that can't be read: {error}");
+                return None;
+            }
+        };
+        let key = (operation.id, operation.session, operation.attempt);
+        if let Some(result) = self.results.get(&key) {
+            return Some(result.clone());
+        }
+        // Whatever may be done elsewhere is, once we have left.
+        if self.running.contains_key(&key) || (self.draining && self.args.idempotent) {
+            return None;
+        }
+        let job = Job {
+            command: self.command.clone(),
+            payload: operation.payload,
+            environment: vec![
+                ("VSM_OPERATION_ID", key.0.clone()),
+                ("VSM_ATTEMPT", key.2.to_string()),
+                ("VSM_CAPABILITY", operation.capability),
+                ("VSM_DEADLINE_US", operation.deadline.to_string()),
+                ("VSM_CORRELATION_ID", operation.correlation_id),
+            ],
+            output_max: self.output_max,
+        };
+        let named = key.clone();
+        let process = self
+            .processes
+            .spawn(async move { (named, job.run().await) });
+        self.running.insert(key, process);
+        None
+    }
+
+    /// Keeps a result until it is acknowledged; the frame that tells it.
+    fn keep(&mut self, key: Key, outcome: &Outcome) -> String {
+        let frame = json!({
+            "type": "result",
+            "id": key.0,
+            "session": key.1,
+            "attempt": key.2,
+            "status": if outcome.completed { "completed" } else { "failed" },
+            "output": outcome.output,
+        })
+        .to_string();
+        self.results.insert(key, frame.clone());
+        frame
+    }
+
+    async fn leave(&mut self, line: &mut Line) -> Ended {
+        let frames: Vec<_> = self
+            .args
+            .hold
+            .iter_mut()
+            .filter_map(Hold::release)
+            .collect();
+        for frame in frames {
+            line.say(frame).await;
+        }
+        line.say(json!({"type": "leave"}).to_string()).await;
+        let closed = async {
+            loop {
+                if let Heard::Lost(_) | Heard::Over(_) = line.hear().await {
+                    return;
+                }
+            }
+        };
+        let _ = tokio::time::timeout(Duration::from_secs(5), closed).await;
+        eprintln!("left");
+        Ended::Left
+    }
+}
+
+/// Requests to stop.
+struct Signals {
+    #[cfg(unix)]
+    terminate: tokio::signal::unix::Signal,
+    #[cfg(unix)]
+    interrupt: tokio::signal::unix::Signal,
+}
+
+impl Signals {
+    fn hear() -> io::Result<Self> {
+        #[cfg(unix)]
+        use tokio::signal::unix::{SignalKind, signal};
+        Ok(Self {
+            #[cfg(unix)]
+            terminate: signal(SignalKind::terminate())?,
+            #[cfg(unix)]
+            interrupt: signal(SignalKind::interrupt())?,
+        })
+    }
+
+    async fn next(&mut self) {
+        #[cfg(unix)]
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+        #[cfg(not(unix))]
+        let _ = tokio::signal::ctrl_c().await;
+    }
+}
