@@ -8,7 +8,6 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
-    io,
     sync::Arc,
     time::Duration,
 };
@@ -22,9 +21,13 @@ use tokio::{
 };
 
 use super::{
+    amount::Amount,
     child::{Job, Outcome},
     hold::Hold,
     line::{Heard, Line, refused},
+    need::{Answered, Needs},
+    shown::Evidence,
+    signals::Signals,
 };
 use crate::cli::{Done, client::Client, exit::Exit};
 
@@ -47,25 +50,48 @@ pub struct ExecArgs {
     /// Bargain for a resource at the start and give it back at the end; may be
     /// given several times.
     #[arg(long, value_name = "RESOURCE=AMOUNT")]
-    hold: Vec<Hold>,
+    hold: Vec<Amount>,
+    /// Bargain for a resource before every operation and give it back after
+    /// it; the operation waits until control agrees.
+    #[arg(long, value_name = "RESOURCE=AMOUNT")]
+    need: Option<Amount>,
+    /// Stop as on SIGTERM when stdin ends, so that the unit does not outlive
+    /// the program that started it.
+    #[arg(long)]
+    stop_with_stdin: bool,
     /// The program and its arguments.
     #[arg(last = true, required = true, value_name = "CMD")]
     command: Vec<String>,
 }
 
 /// Which attempt at an operation: id, session, attempt.
-type Key = (String, u64, u64);
+pub type Key = (String, u64, u64);
 
 /// An operation, as the node gives it.
 #[derive(Debug, Deserialize)]
-struct Operation {
-    id: String,
-    session: u64,
-    attempt: u64,
-    capability: String,
-    payload: Box<RawValue>,
-    deadline: u64,
-    correlation_id: String,
+pub struct Operation {
+    /// Which.
+    pub id: String,
+    /// The session that it was dispatched in.
+    pub session: u64,
+    /// Which attempt.
+    pub attempt: u64,
+    /// What is to be done.
+    pub capability: String,
+    /// With what.
+    pub payload: Box<RawValue>,
+    /// By when, in microseconds since the epoch.
+    pub deadline: u64,
+    /// What it belongs to.
+    pub correlation_id: String,
+}
+
+impl Operation {
+    /// Which attempt at it this is.
+    #[must_use]
+    pub fn key(&self) -> Key {
+        (self.id.clone(), self.session, self.attempt)
+    }
 }
 
 struct Exec {
@@ -78,6 +104,9 @@ struct Exec {
     processes: JoinSet<(Key, Outcome)>,
     /// Results that are not acknowledged.
     results: BTreeMap<Key, String>,
+    holds: Vec<Hold>,
+    needs: Needs,
+    evidence: Evidence,
     draining: bool,
 }
 
@@ -99,7 +128,11 @@ enum Ended {
 /// When the node refuses it.
 pub async fn run(client: Client, args: ExecArgs) -> Done {
     let command = Arc::new(args.command.clone());
+    let mut signals = Signals::hear(args.stop_with_stdin)?;
     let mut exec = Exec {
+        holds: args.hold.iter().cloned().map(Hold::from).collect(),
+        needs: Needs::new(args.need.clone()),
+        evidence: Evidence::default(),
         args,
         command,
         session: None,
@@ -110,7 +143,6 @@ pub async fn run(client: Client, args: ExecArgs) -> Done {
         results: BTreeMap::new(),
         draining: false,
     };
-    let mut signals = Signals::hear()?;
     loop {
         let connecting = Line::connect(&client);
         let mut line = tokio::select! {
@@ -140,15 +172,15 @@ pub async fn run(client: Client, args: ExecArgs) -> Done {
 
 impl Exec {
     fn is_idle(&self) -> bool {
-        self.running.is_empty() && self.results.is_empty()
+        self.running.is_empty() && self.results.is_empty() && self.needs.waiting() == 0
     }
 
     fn begin_to_drain(&mut self) {
         self.draining = true;
         if !self.is_idle() {
             eprintln!(
-                "stopping after {} running operations; once more stops at once",
-                self.running.len()
+                "stopping after {} operations; once more stops at once",
+                self.running.len() + self.needs.waiting()
             );
         }
     }
@@ -164,11 +196,10 @@ impl Exec {
             line.say(result.clone()).await;
         }
         if !self.draining {
-            let frames: Vec<_> = self.args.hold.iter_mut().flat_map(Hold::begin).collect();
-            for frame in frames {
-                line.say(frame).await;
-            }
+            let frames: Vec<_> = self.holds.iter_mut().flat_map(Hold::begin).collect();
+            line.say_all(frames).await;
         }
+        line.say_all(self.needs.resumed()).await;
         let mut beat = tokio::time::interval(self.heartbeat);
         beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut heard = Instant::now();
@@ -181,9 +212,8 @@ impl Exec {
                     heard = Instant::now();
                     match what {
                         Heard::Frame(frame) => {
-                            if let Some(answer) = self.take(&frame) {
-                                line.say(answer).await;
-                            }
+                            let answers = self.take(&frame);
+                            line.say_all(answers).await;
                         }
                         Heard::Sign => {}
                         Heard::Lost(reason) => return Ended::Lost(reason),
@@ -195,8 +225,13 @@ impl Exec {
                     if let Ok((key, outcome)) = ended
                         && self.running.remove(&key).is_some()
                     {
+                        let given_back = self.needs.ended(&key);
                         line.say(self.keep(key, &outcome)).await;
+                        line.say_all(given_back).await;
                     }
+                }
+                () = until(self.needs.next()) => {
+                    line.say_all(self.needs.again(Instant::now())).await;
                 }
                 _ = beat.tick() => {
                     if heard.elapsed() > 3 * self.heartbeat {
@@ -210,6 +245,10 @@ impl Exec {
                         return Ended::AtOnce;
                     }
                     self.begin_to_drain();
+                    // Whatever may be done elsewhere is, once we have left.
+                    if self.args.idempotent {
+                        line.say_all(self.needs.let_go()).await;
+                    }
                 }
             }
         }
@@ -267,7 +306,7 @@ impl Exec {
     }
 
     /// Takes a frame in; what is to be answered at once.
-    fn take(&mut self, frame: &Value) -> Option<String> {
+    fn take(&mut self, frame: &Value) -> Vec<String> {
         let key = || -> Option<Key> {
             Some((
                 frame["id"].as_str()?.to_owned(),
@@ -275,40 +314,65 @@ impl Exec {
                 frame["attempt"].as_u64()?,
             ))
         };
-        match frame["type"].as_str()? {
-            "operation" => self.begin(frame),
-            "result_ack" => {
-                self.results.remove(&key()?);
-                None
+        let reason = || frame["reason"].as_str().unwrap_or_default();
+        match (frame["type"].as_str(), key()) {
+            (Some("operation"), _) => self.offered(frame).into_iter().collect(),
+            (Some("result_ack"), Some(key)) => {
+                self.results.remove(&key);
+                Vec::new()
             }
-            "closed" => {
-                let key = key()?;
-                // Nobody wants it any more; the place is free once we say so.
-                let process = self.running.remove(&key)?;
-                process.abort();
-                let reason = frame["reason"].as_str().unwrap_or_default();
-                eprintln!("operation {} was ended: {reason}", key.0);
-                let outcome = Outcome::failed(json!({"error": format!("stopped: {reason}")}));
-                Some(self.keep(key, &outcome))
-            }
-            "bargain_answer" => {
-                let hold = self.args.hold.iter_mut().find(|it| it.is_meant(frame))?;
-                hold.answered(frame)
-            }
-            "error" => {
+            (Some("closed"), Some(key)) => self.closed(key, reason()),
+            (Some("bargain_answer"), _) => self.bargained(frame).into_iter().collect(),
+            (Some("audit"), _) => self.evidence.show(frame),
+            (Some("error"), key) => {
                 let detail = frame["detail"].as_str().unwrap_or_default();
                 eprintln!("the node refused a frame: {detail}");
                 // A result that the node can't take is answered otherwise.
-                let key = key()?;
-                self.results.remove(&key)?;
+                let Some(key) = key.filter(|key| self.results.contains_key(key)) else {
+                    return Vec::new();
+                };
                 let outcome = Outcome::failed(json!({"error": detail}));
-                Some(self.keep(key, &outcome))
+                vec![self.keep(key, &outcome)]
             }
-            _ => None,
+            _ => Vec::new(),
         }
     }
 
-    fn begin(&mut self, frame: &Value) -> Option<String> {
+    /// Nobody wants an operation any more; its place is free once we say so.
+    fn closed(&mut self, key: Key, reason: &str) -> Vec<String> {
+        let waiting = self.needs.has(&key);
+        let process = self.running.remove(&key);
+        if !waiting && process.is_none() {
+            return Vec::new();
+        }
+        if let Some(process) = process {
+            process.abort();
+        }
+        eprintln!("operation {} was ended: {reason}", key.0);
+        let outcome = Outcome::failed(json!({"error": format!("stopped: {reason}")}));
+        let mut frames: Vec<_> = self.needs.ended(&key).into_iter().collect();
+        frames.push(self.keep(key, &outcome));
+        frames
+    }
+
+    fn bargained(&mut self, frame: &Value) -> Option<String> {
+        match self.needs.answered(frame) {
+            Answered::Unrelated => {
+                let hold = self.holds.iter_mut().find(|it| it.is_meant(frame))?;
+                hold.answered(frame)
+            }
+            Answered::Say(frame) => Some(frame),
+            Answered::Begin(operation) => {
+                self.begin(operation);
+                None
+            }
+            Answered::Wait => None,
+        }
+    }
+
+    /// An operation came in. What is to be said at once: its result, if it is
+    /// known, or that it needs something.
+    fn offered(&mut self, frame: &Value) -> Option<String> {
         let operation = match Operation::deserialize(frame) {
             Ok(operation) => operation,
             Err(error) => {
@@ -316,14 +380,26 @@ impl Exec {
                 return None;
             }
         };
-        let key = (operation.id, operation.session, operation.attempt);
+        let key = operation.key();
         if let Some(result) = self.results.get(&key) {
             return Some(result.clone());
         }
+        let known = self.running.contains_key(&key) || self.needs.has(&key);
         // Whatever may be done elsewhere is, once we have left.
-        if self.running.contains_key(&key) || (self.draining && self.args.idempotent) {
+        if known || (self.draining && self.args.idempotent) {
             return None;
         }
+        match self.needs.ask(operation) {
+            Ok(operation) => {
+                self.begin(operation);
+                None
+            }
+            Err(frame) => Some(frame),
+        }
+    }
+
+    fn begin(&mut self, operation: Operation) {
+        let key = operation.key();
         let job = Job {
             command: self.command.clone(),
             payload: operation.payload,
@@ -341,11 +417,11 @@ impl Exec {
             .processes
             .spawn(async move { (named, job.run().await) });
         self.running.insert(key, process);
-        None
     }
 
     /// Keeps a result until it is acknowledged; the frame that tells it.
     fn keep(&mut self, key: Key, outcome: &Outcome) -> String {
+        let evidence = self.evidence.keep(&key.0, &outcome.output);
         let frame = json!({
             "type": "result",
             "id": key.0,
@@ -353,6 +429,7 @@ impl Exec {
             "attempt": key.2,
             "status": if outcome.completed { "completed" } else { "failed" },
             "output": outcome.output,
+            "evidence": evidence,
         })
         .to_string();
         self.results.insert(key, frame.clone());
@@ -360,15 +437,8 @@ impl Exec {
     }
 
     async fn leave(&mut self, line: &mut Line) -> Ended {
-        let frames: Vec<_> = self
-            .args
-            .hold
-            .iter_mut()
-            .filter_map(Hold::release)
-            .collect();
-        for frame in frames {
-            line.say(frame).await;
-        }
+        let frames: Vec<_> = self.holds.iter_mut().filter_map(Hold::release).collect();
+        line.say_all(frames).await;
         line.say(json!({"type": "leave"}).to_string()).await;
         let closed = async {
             loop {
@@ -383,33 +453,10 @@ impl Exec {
     }
 }
 
-/// Requests to stop.
-struct Signals {
-    #[cfg(unix)]
-    terminate: tokio::signal::unix::Signal,
-    #[cfg(unix)]
-    interrupt: tokio::signal::unix::Signal,
-}
-
-impl Signals {
-    fn hear() -> io::Result<Self> {
-        #[cfg(unix)]
-        use tokio::signal::unix::{SignalKind, signal};
-        Ok(Self {
-            #[cfg(unix)]
-            terminate: signal(SignalKind::terminate())?,
-            #[cfg(unix)]
-            interrupt: signal(SignalKind::interrupt())?,
-        })
-    }
-
-    async fn next(&mut self) {
-        #[cfg(unix)]
-        tokio::select! {
-            _ = self.terminate.recv() => {}
-            _ = self.interrupt.recv() => {}
-        }
-        #[cfg(not(unix))]
-        let _ = tokio::signal::ctrl_c().await;
+/// Waits until then; for ever when there is nothing to wait for.
+async fn until(when: Option<Instant>) {
+    match when {
+        Some(when) => tokio::time::sleep_until(when).await,
+        None => std::future::pending().await,
     }
 }

@@ -67,6 +67,13 @@ impl Line {
         let _ = self.socket.send(Message::text(frame)).await;
     }
 
+    /// Sends frames, in order.
+    pub async fn say_all(&mut self, frames: impl IntoIterator<Item = String>) {
+        for frame in frames {
+            self.say(frame).await;
+        }
+    }
+
     /// Sends a ping, whose answer shows that the node is there.
     pub async fn ping(&mut self) {
         let _ = self.socket.send(Message::Ping(Vec::new().into())).await;

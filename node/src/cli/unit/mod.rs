@@ -1,9 +1,13 @@
 //! `vsm unit`: be a unit; look at units and control them.
 
+pub mod amount;
 pub mod child;
 pub mod exec;
 pub mod hold;
 pub mod line;
+pub mod need;
+pub mod shown;
+pub mod signals;
 
 use clap::Subcommand;
 use hyper::Method;
