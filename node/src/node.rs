@@ -291,7 +291,7 @@ impl Node {
 }
 
 /// Hears SIGTERM and SIGINT from now on; ends with which of them it was.
-fn asked_to_stop() -> io::Result<impl Future<Output = &'static str>> {
+pub(crate) fn asked_to_stop() -> io::Result<impl Future<Output = &'static str>> {
     #[cfg(unix)]
     {
         use tokio::signal::unix::{SignalKind, signal};

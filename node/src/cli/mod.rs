@@ -6,6 +6,7 @@
 pub mod bench;
 pub mod client;
 pub mod config;
+pub mod dev;
 pub mod exit;
 pub mod init;
 pub mod log;
@@ -71,6 +72,11 @@ pub struct Global {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// A node for trying things out, with an organisation at work in it.
+    Dev(dev::DevArgs),
+    /// What the units of `vsm dev` do with one file.
+    #[command(hide = true)]
+    Work(dev::work::WorkArgs),
     /// Run a node.
     Run(run::RunArgs),
     /// Make a node's directory: configuration, key, admin token.
@@ -99,6 +105,8 @@ enum Command {
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
     let done = match cli.command {
+        Command::Dev(args) => dev::run(&cli.global, &args),
+        Command::Work(args) => dev::work::run(&args),
         Command::Run(args) => run::run(&cli.global, &args),
         Command::Init(args) => init::run(&cli.global, &args),
         Command::Config(command) => config::run(&cli.global, &command),

@@ -70,9 +70,11 @@ pub(crate) async fn run(
         };
         next += u64::try_from(read).unwrap_or(0);
         if read == 0 {
+            // What is durable is shown before the end.
             tokio::select! {
-                () = stop.cancelled() => return,
+                biased;
                 changed = durable.changed() => if changed.is_err() { return },
+                () = stop.cancelled() => return,
             }
         }
     }

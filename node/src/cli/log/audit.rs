@@ -1,6 +1,9 @@
 //! `vsm log audit`
 
-use std::{path::PathBuf, time::Instant};
+use std::{
+    path::{Path, PathBuf},
+    time::Instant,
+};
 
 use clap::Args;
 use serde_json::json;
@@ -24,6 +27,16 @@ use crate::{
 pub struct AuditArgs {
     /// The log's directory.
     dir: PathBuf,
+}
+
+impl AuditArgs {
+    /// Audits the log in `dir`.
+    #[must_use]
+    pub fn new(dir: &Path) -> Self {
+        Self {
+            dir: dir.to_owned(),
+        }
+    }
 }
 
 /// Audits.

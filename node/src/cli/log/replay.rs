@@ -1,6 +1,6 @@
 //! `vsm log replay`
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use serde_json::json;
@@ -30,6 +30,19 @@ pub struct ReplayArgs {
     /// Print digests, not states.
     #[arg(long)]
     digests: bool,
+}
+
+impl ReplayArgs {
+    /// Replays the log in `dir` up to a moment, for one subsystem.
+    #[must_use]
+    pub fn new(dir: &Path, to: Until, system: Role) -> Self {
+        Self {
+            dir: dir.to_owned(),
+            to: Some(to),
+            system: Some(system),
+            digests: false,
+        }
+    }
 }
 
 fn until(text: &str) -> Result<Until, String> {

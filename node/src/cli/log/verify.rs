@@ -1,6 +1,9 @@
 //! `vsm log verify`
 
-use std::{path::PathBuf, time::Instant};
+use std::{
+    path::{Path, PathBuf},
+    time::Instant,
+};
 
 use clap::Args;
 use serde_json::json;
@@ -26,6 +29,17 @@ pub struct VerifyArgs {
     /// given.
     #[arg(long)]
     threads: Option<usize>,
+}
+
+impl VerifyArgs {
+    /// Verifies the log in `dir`.
+    #[must_use]
+    pub fn new(dir: &Path) -> Self {
+        Self {
+            dir: dir.to_owned(),
+            threads: None,
+        }
+    }
 }
 
 /// Verifies.
