@@ -30,6 +30,8 @@ const UNDER_WAY_MAX: usize = 64;
 /// Operations a second: in the middle, how far up and down, and how long from
 /// peak to peak.
 const RATE: (f64, f64, Duration) = (16.0, 14.0, Duration::from_secs(20));
+/// How many come at a time: more than control lets be read at a time.
+const BURST: u32 = 6;
 
 /// What became of the submissions.
 #[derive(Debug, Default)]
@@ -59,12 +61,15 @@ pub fn files(folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
     let mut folders = VecDeque::from([PathBuf::new()]);
     let mut files = Vec::new();
     while let Some(inner) = folders.pop_front() {
-        let path = folder.join(&inner);
+        let path = match inner.as_os_str().is_empty() {
+            true => folder.to_owned(),
+            false => folder.join(&inner),
+        };
         let entries =
             std::fs::read_dir(&path).with_context(|| format!("can't read {}", path.display()));
         let entries = match entries {
             Ok(entries) => entries,
-            Err(error) if inner.as_os_str().is_empty() => return Err(error),
+            Err(error) if path == folder => return Err(error),
             // A folder inside that is not ours to read.
             Err(_) => continue,
         };
@@ -112,14 +117,18 @@ pub async fn run(
         let capabilities = capabilities.iter();
         capabilities.map(move |capability| (*capability, file.clone()))
     });
-    for (capability, file) in work.collect::<Vec<_>>().into_iter().cycle() {
+    let work = work.collect::<Vec<_>>().into_iter().cycle();
+    for ((capability, file), place) in work.zip((1..=BURST).cycle()) {
         while under_way.try_join_next().is_some() {}
         if under_way.len() >= UNDER_WAY_MAX {
             under_way.join_next().await;
         }
         let (client, submitted) = (client.clone(), submitted.clone());
         under_way.spawn(async move { submit(&client, capability, &file, &submitted).await });
-        next += Duration::from_secs_f64(1.0 / rate(next - begun));
+        if place < BURST {
+            continue;
+        }
+        next += Duration::from_secs_f64(f64::from(BURST) / rate(next - begun));
         tokio::select! {
             () = tokio::time::sleep_until(next) => {}
             () = stop.cancelled() => break,

@@ -20,7 +20,7 @@ use std::{
     time::Duration,
 };
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use clap::Args;
 use parking_lot::Mutex;
 use serde_json::json;
@@ -148,9 +148,10 @@ async fn serve(
         .build()
         .await;
     let mut node = match node {
-        Err(error @ NodeError::PortInUse(_)) => {
-            return Err(anyhow::Error::new(error).context("give another one with --port"));
-        }
+        Err(NodeError::PortInUse(address)) => bail!(
+            "{address} is in use: another node or program listens there; stop it, or give \
+             another port with --port"
+        ),
         other => other?,
     };
     let url = format!("http://{}", node.local_addr());
