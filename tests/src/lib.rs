@@ -7,4 +7,5 @@
 pub mod aftermath;
 pub mod forge;
 pub mod options;
+pub mod tidy;
 pub mod victim;

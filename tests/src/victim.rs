@@ -10,7 +10,10 @@ use std::{
     fs::OpenOptions,
     io::{Read, Seek, Write},
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
@@ -41,6 +44,27 @@ pub struct Plot {
     /// Operations submitted; then it waits for their ends, stops in order and
     /// leaves. `None`: until it is killed.
     pub operations: Option<u64>,
+    /// A subsystem, and which of its steps panics: the step on that record,
+    /// whenever it is made.
+    pub panic_at: Option<(Role, u64)>,
+}
+
+impl Plot {
+    fn hooks(&self) -> Hooks {
+        let Some((role, step)) = self.panic_at else {
+            return Hooks::default();
+        };
+        let (steps, record) = (AtomicU64::new(0), AtomicU64::new(0));
+        Hooks::on_step(move |system, stepped| {
+            if system.role != role {
+                return;
+            }
+            if steps.fetch_add(1, Ordering::SeqCst) + 1 == step {
+                record.store(stepped.seq.0, Ordering::SeqCst);
+            }
+            assert!(record.load(Ordering::SeqCst) != stepped.seq.0, "injected");
+        })
+    }
 }
 
 const WAIT: Duration = Duration::from_secs(20);
@@ -76,7 +100,7 @@ pub async fn run(plot: Plot) -> Result<(), ClientError> {
         Some(&plot.directory),
         name("victim"),
         options,
-        Hooks::default(),
+        plot.hooks(),
     )
     .await?;
     let handle = runtime.handle().clone();

@@ -30,9 +30,14 @@ fn victim(directory: &Path, crash_at: Option<&str>, operations: Option<u64>) -> 
         .args(operations.map(|it| it.to_string()))
         .stdout(Stdio::piped())
         .stderr(Stdio::inherit())
-        .env_remove("VSM_CRASH_AT");
+        .env_remove("VSM_CRASH_AT")
+        .env_remove("VSM_PANIC_AT");
     if let Some(crash_at) = crash_at {
         command.env("VSM_CRASH_AT", crash_at);
+        if crash_at.starts_with("node.restart.") {
+            // Nothing is restarted before something panicked.
+            command.env("VSM_PANIC_AT", "s1:700");
+        }
     }
     command.spawn().expect("the victim starts")
 }
@@ -151,6 +156,8 @@ const POINTS: &[(&str, &[u32])] = &[
     ("node.recovery.during_completion", &[1, 2]),
     ("node.recovery.after_recovered", &[1]),
     ("node.recovery.after_started", &[1]),
+    // The second restart is after the record was quarantined.
+    ("node.restart.before_fold", &[1, 2]),
     ("node.snapshot.before_record", &[1, 4]),
     ("node.snapshot.after_record", &[1, 4]),
     ("store.snapshot-before-rename", &[1, 4]),
@@ -168,7 +175,7 @@ const POINTS: &[(&str, &[u32])] = &[
 ];
 
 #[test]
-fn a_crash_at_each_step_of_recovery_snapshot_and_rollover_loses_and_doubles_nothing() {
+fn a_crash_at_each_step_of_recovery_restart_snapshot_and_rollover_loses_and_doubles_nothing() {
     let _alone = alone();
     for (point, passages) in POINTS {
         for passage in *passages {

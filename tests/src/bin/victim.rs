@@ -26,6 +26,15 @@ fn arm() {
     .expect("a callback can be set");
 }
 
+/// `VSM_PANIC_AT=s1:n` makes the n-th step of a subsystem panic, again and
+/// again when it is made again.
+fn panic_at() -> Option<(vsm_core::Role, u64)> {
+    let text = std::env::var("VSM_PANIC_AT").ok()?;
+    let (role, step) = text.split_once(':').expect("VSM_PANIC_AT is system:n");
+    let role = role.parse().expect("a subsystem, such as s1");
+    Some((role, step.parse().expect("VSM_PANIC_AT is system:n")))
+}
+
 fn main() -> ExitCode {
     arm();
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -39,6 +48,7 @@ fn main() -> ExitCode {
         volume_bytes: number(volume_bytes),
         snapshot_steps: number(snapshot_steps),
         operations: rest.first().map(number),
+        panic_at: panic_at(),
     };
     let done = tokio::runtime::Runtime::new()
         .expect("a runtime")
