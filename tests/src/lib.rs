@@ -7,5 +7,6 @@
 pub mod aftermath;
 pub mod forge;
 pub mod options;
+pub mod process;
 pub mod tidy;
 pub mod victim;
