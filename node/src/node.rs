@@ -30,6 +30,9 @@ use crate::{
     telemetry::{Telemetry, handler},
 };
 
+/// How long a node that failed takes to tell its clients.
+const FAREWELL: Duration = Duration::from_secs(2);
+
 /// A node could not start.
 #[derive(Debug, thiserror::Error)]
 pub enum NodeError {
@@ -274,6 +277,10 @@ impl Node {
             }
             error = self.failed() => {
                 tracing::error!(%error, "the node stops");
+                // Whoever waits for an answer gets one, not a broken line.
+                self.api.stopping.cancel();
+                let told = async { while self.tasks.join_next().await.is_some() {} };
+                let _ = tokio::time::timeout(FAREWELL, told).await;
                 Err(error)
             }
         }

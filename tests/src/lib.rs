@@ -5,6 +5,7 @@
 //! `src/bin/`, which tests run as processes of their own and kill.
 
 pub mod aftermath;
+pub mod client;
 pub mod forge;
 pub mod options;
 pub mod process;

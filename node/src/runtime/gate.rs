@@ -40,9 +40,12 @@ impl Gate {
         loop {
             self.durable_up_to(watermark.seq, &mut released);
             hub.release(&mut released);
+            if watermark.poisoned {
+                return hub.stop();
+            }
             match durable.changed().await {
                 Ok(it) => watermark = it,
-                Err(_) => return,
+                Err(_) => return hub.stop(),
             }
         }
     }

@@ -50,6 +50,8 @@ pub struct Hub {
 
 #[derive(Debug, Default)]
 struct State {
+    /// Nothing is released any more: waiting is in vain.
+    stopped: bool,
     /// By the message that they answer.
     replies: HashMap<MessageId, oneshot::Sender<Arc<Record>>>,
     /// By operation.
@@ -84,7 +86,9 @@ impl Hub {
         let (sender, receiver) = oneshot::channel();
         let mut state = self.state.lock();
         state.replies.retain(|_, waiting| !waiting.is_closed());
-        state.replies.insert(message, sender);
+        if !state.stopped {
+            state.replies.insert(message, sender);
+        }
         receiver
     }
 
@@ -100,10 +104,19 @@ impl Hub {
         {
             // The receiver is in our hands: it takes it.
             let _ = sender.send(end.clone());
-        } else {
+        } else if !state.stopped {
             state.ends.entry(operation).or_default().push(sender);
         }
         receiver
+    }
+
+    /// Nothing is released any more. Whoever waits, now or later, is told so at
+    /// once instead of waiting for what will never come.
+    pub fn stop(&self) {
+        let mut state = self.state.lock();
+        state.stopped = true;
+        state.replies.clear();
+        state.ends.clear();
     }
 
     /// Forgets requests that no longer wait. For whoever waits with a limit.
