@@ -24,7 +24,7 @@ use crate::format::keys;
 use crate::format::slot::{SLOT_LEN, Slot, SlotError};
 use crate::format::volume::{Seal, VolumeHeader, for_each_stream};
 use crate::log::identity::LogIdentity;
-use crate::log::store::frame_at;
+use crate::log::store::{Next, frame_at, next_frame};
 use crate::log::writer::{VolumeStreams, put_frame};
 use crate::tree::Frontier;
 
@@ -85,6 +85,8 @@ struct Scan {
     bytes: u64,
     /// Whether frames stand behind a gap.
     gap: bool,
+    /// Whether the last frame is there in part only.
+    torn: bool,
 }
 
 /// Recovers the log that `backend` holds, with the volumes `volumes`.
@@ -134,7 +136,7 @@ pub(crate) fn recover(
     let mut identity = header.identity;
     identity.incarnation = scan.incarnation;
     let sealed = seal.is_some_and(|seal| seal.last_seq == end.seq);
-    if scan.present_to > scan.complete_to || scan.gap {
+    if scan.present_to > scan.complete_to || scan.gap || scan.torn {
         remove_after(&*volume, &header, &end)?;
         scan.streams = scan_streams_again(&*volume, &header, backend, volumes)?;
     }
@@ -201,9 +203,18 @@ fn scan(volume: &dyn Volume, header: &VolumeHeader) -> Result<Scan, Fault> {
         incarnation: header.identity.incarnation,
         bytes: 0,
         gap: false,
+        torn: false,
     };
     let mut next = header.first_seq;
-    while let Some(frame) = frame_at(volume, next)? {
+    loop {
+        let frame = match next_frame(volume, next)? {
+            Next::Frame(frame) => frame,
+            Next::Torn => {
+                scan.torn = true;
+                return Ok(scan);
+            }
+            Next::End => break,
+        };
         frame.for_each(|seq, entry| {
             match entry.kind {
                 RecordKind::Event => {

@@ -112,9 +112,55 @@ impl Store {
 
 /// Reads the frame that starts at `first_seq`, all parts of it.
 pub(crate) fn frame_at(volume: &dyn Volume, first_seq: u64) -> Result<Option<Frame>, Fault> {
+    match stored_at(volume, first_seq)? {
+        Stored::Whole(frame) => Ok(Some(frame)),
+        Stored::Partly => Err(part_missing(first_seq)),
+        Stored::Nothing => Ok(None),
+    }
+}
+
+/// What comes next while a volume is read to its end.
+pub(crate) enum Next {
+    /// Another frame.
+    Frame(Frame),
+    /// Some parts of a frame, and nothing behind them: whoever wrote it died
+    /// or had no room for the rest. It was never synced, so never
+    /// acknowledged; were it known to have been, the head file would name it.
+    Torn,
+    /// Nothing under this sequence.
+    End,
+}
+
+/// Reads the frame that starts at `first_seq` when the volume may end there.
+pub(crate) fn next_frame(volume: &dyn Volume, first_seq: u64) -> Result<Next, Fault> {
+    let stored = stored_at(volume, first_seq)?;
+    if let Stored::Whole(frame) = stored {
+        return Ok(Next::Frame(frame));
+    }
+    let at = Fault::at(first_seq);
+    let frame_above = |part| -> Result<Option<u64>, Fault> {
+        let above = volume.above(&keys::frame(first_seq, part)).map_err(&at)?;
+        Ok(above.and_then(|(key, _)| keys::parse_frame(&key).map(|(seq, _)| seq)))
+    };
+    let more = frame_above(u32::MAX)?.is_some();
+    match stored {
+        Stored::Partly if more => Err(part_missing(first_seq)),
+        Stored::Partly => Ok(Next::Torn),
+        _ if !more && frame_above(0)? == Some(first_seq) => Ok(Next::Torn),
+        _ => Ok(Next::End),
+    }
+}
+
+enum Stored {
+    Whole(Frame),
+    Partly,
+    Nothing,
+}
+
+fn stored_at(volume: &dyn Volume, first_seq: u64) -> Result<Stored, Fault> {
     let at = Fault::at(first_seq);
     let Some(value) = volume.value(&keys::frame(first_seq, 0)).map_err(&at)? else {
-        return Ok(None);
+        return Ok(Stored::Nothing);
     };
     let header = FrameHeader::parse(&value).map_err(|bad| Fault::from((first_seq, bad)))?;
     if header.first_seq != first_seq {
@@ -126,28 +172,31 @@ pub(crate) fn frame_at(volume: &dyn Volume, first_seq: u64) -> Result<Option<Fra
     let value = if header.parts() == 1 {
         value
     } else {
-        join(volume, &value, &header)?
+        match join(volume, &value, &header)? {
+            Some(joined) => joined,
+            None => return Ok(Stored::Partly),
+        }
     };
     Frame::decode(&value)
-        .map(Some)
+        .map(Stored::Whole)
         .map_err(|bad| Fault::from((first_seq, bad)))
 }
 
-fn join(volume: &dyn Volume, head: &Bytes, header: &FrameHeader) -> Result<Bytes, Fault> {
+fn part_missing(first_seq: u64) -> Fault {
+    Fault::corrupt(first_seq, "a part of the frame is missing")
+}
+
+/// All parts of a frame; `None` when one is missing.
+fn join(volume: &dyn Volume, head: &Bytes, header: &FrameHeader) -> Result<Option<Bytes>, Fault> {
     let mut joined = BytesMut::from(&head[..]);
     for part in 1..header.parts() {
         let value = volume.value(&keys::frame(header.first_seq, part));
         match value.map_err(Fault::at(header.first_seq))? {
             Some(value) => joined.extend_from_slice(&value),
-            None => {
-                return Err(Fault::corrupt(
-                    header.first_seq,
-                    "a part of the frame is missing",
-                ));
-            }
+            None => return Ok(None),
         }
     }
-    Ok(joined.freeze())
+    Ok(Some(joined.freeze()))
 }
 
 /// Reads the frame that holds `seq`.

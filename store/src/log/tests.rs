@@ -41,7 +41,7 @@ impl Mood {
 
 /// A backend in memory that fails when told to.
 struct Moody {
-    inner: MemoryBackend,
+    inner: Arc<MemoryBackend>,
     mood: Arc<Mood>,
 }
 
@@ -126,9 +126,14 @@ impl Backend for Moody {
 }
 
 fn moody(options: Options) -> (EventLog, Arc<Mood>) {
+    moody_over(Arc::new(MemoryBackend::default()), options)
+}
+
+/// A log over what another one left.
+fn moody_over(inner: Arc<MemoryBackend>, options: Options) -> (EventLog, Arc<Mood>) {
     let mood = Arc::new(Mood::default());
     let backend = Moody {
-        inner: MemoryBackend::default(),
+        inner,
         mood: Arc::clone(&mood),
     };
     let opened = open::with_backend(Box::new(backend), SnapshotShelf::memory(), options, None);
@@ -206,6 +211,42 @@ fn a_full_disk_poisons_the_log() {
         let (log, mood) = moody(Options::new());
         *mood.puts_left.lock() = Some(puts);
         poisons(log, &mood);
+    }
+}
+
+/// The story: a body of many parts, and the disk is full, or the process dies,
+/// after some of them. The log was called corrupt and did not open again.
+#[test]
+fn a_frame_of_which_only_some_parts_were_written_is_no_corruption() {
+    let body: Vec<u8> = (0..40_000_u32).flat_map(|it| it.to_le_bytes()).collect();
+    let mut long = Batch::new();
+    let event = NewEvent {
+        stream: "s",
+        kind: "k",
+        key: None,
+        meta: b"meta",
+        body: Some(&body),
+    };
+    long.push(&event).expect("the event fits");
+    for puts in 0..24 {
+        let options = || Options::new().compress(false);
+        let disk = Arc::new(MemoryBackend::default());
+        let (log, mood) = moody_over(Arc::clone(&disk), options());
+        log.append(&batch())
+            .and_then(|ticket| ticket.wait())
+            .expect("it is durable");
+        *mood.puts_left.lock() = Some(puts);
+        let outcome = log.append(&long).and_then(|ticket| ticket.wait());
+        assert!(outcome.is_err(), "{puts} puts are not enough");
+        drop(log.close());
+
+        for _ in 0..2 {
+            let (log, _) = moody_over(Arc::clone(&disk), options());
+            let again = log.append(&long).and_then(|ticket| ticket.wait());
+            again.expect("there is room now");
+            assert!(log.read(0).all(|event| event.is_ok()), "{puts}");
+            log.close().expect("it closes");
+        }
     }
 }
 

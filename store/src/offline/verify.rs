@@ -434,6 +434,12 @@ impl Joined {
                 "{count} events of an unfinished group follow sequence {seq}"
             ));
         }
+        if last.torn {
+            let seq = last.end.seq;
+            notes.push(format!(
+                "a frame that was not written whole follows sequence {seq}"
+            ));
+        }
         Ok(VerifyReport {
             identity: LogIdentity {
                 incarnation: last.incarnation,

@@ -14,7 +14,7 @@ use crate::format::keys;
 use crate::format::slot::Slot;
 use crate::format::volume::{Seal, StreamEntry, VolumeHeader, for_each_stream};
 use crate::log::recover::End;
-use crate::log::store::frame_at;
+use crate::log::store::{Next, next_frame};
 
 /// What a volume was found to hold.
 pub(crate) struct Checked {
@@ -23,6 +23,8 @@ pub(crate) struct Checked {
     pub(crate) end: End,
     /// Events behind it, of a group that was cut short.
     pub(crate) incomplete: u64,
+    /// Whether a frame that is there in part only comes last.
+    pub(crate) torn: bool,
     pub(crate) sealed: bool,
     pub(crate) genesis: Option<Genesis>,
     /// The incarnation at the end.
@@ -74,6 +76,7 @@ pub(crate) fn check(
         header,
         end: end.clone(),
         incomplete: 0,
+        torn: false,
         sealed: false,
         genesis: None,
         streams: HashMap::new(),
@@ -83,7 +86,15 @@ pub(crate) fn check(
     };
     let mut now = end;
     let mut next = first_seq;
-    while let Some(frame) = frame_at(volume, next)? {
+    loop {
+        let frame = match next_frame(volume, next)? {
+            Next::Frame(frame) => frame,
+            Next::Torn => {
+                checked.torn = true;
+                break;
+            }
+            Next::End => break,
+        };
         checked.frame(&frame, &mut now, slots)?;
         count(u64::from(frame.header.count));
         next = frame.header.last_seq() + 1;
@@ -91,7 +102,7 @@ pub(crate) fn check(
     let behind = volume
         .above(&keys::frame(next, 0))
         .map_err(Fault::at(next))?;
-    if behind.is_some_and(|(key, _)| keys::parse_frame(&key).is_some()) {
+    if !checked.torn && behind.is_some_and(|(key, _)| keys::parse_frame(&key).is_some()) {
         return Err(Fault::corrupt(next, "event is missing"));
     }
     checked.incomplete = now.seq.wrapping_sub(checked.end.seq);
@@ -173,7 +184,8 @@ impl Checked {
             && seal.last_time == self.end.chain.time
             && seal.last_hash == self.end.chain.hash
             && seal.frontier == self.end.frontier
-            && self.incomplete == 0;
+            && self.incomplete == 0
+            && !self.torn;
         if !fits {
             return Err(Fault::corrupt(
                 last_seq,
