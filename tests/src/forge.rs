@@ -1,7 +1,7 @@
 //! Logs forged by somebody who has the files: records altered, removed,
 //! invented or reordered, and everything after them chained anew.
 
-use std::path::Path;
+use std::{collections::BTreeMap, path::Path};
 
 use vsm_core::{Record, Seq, codec};
 use vsm_node::{offline::Evidence, runtime::journal};
@@ -33,6 +33,19 @@ pub fn renumber(records: &mut [Record]) {
 /// # Panics
 /// When the new log can't be written.
 pub fn write(from: &Path, to: &Path, forged: &[(Record, Option<u64>)]) {
+    write_with(from, to, forged, &BTreeMap::new());
+}
+
+/// As [`write`], with other bodies for some of the old records.
+///
+/// # Panics
+/// When the new log can't be written.
+pub fn write_with(
+    from: &Path,
+    to: &Path,
+    forged: &[(Record, Option<u64>)],
+    bodies: &BTreeMap<u64, Vec<u8>>,
+) {
     let old = OfflineLog::open(from).expect("the log opens");
     let events: Vec<Event> = old.read(0).map(|it| it.expect("it can be read")).collect();
     let mut new = Importer::create(to, Options::new()).expect("a new log");
@@ -42,7 +55,9 @@ pub fn write(from: &Path, to: &Path, forged: &[(Record, Option<u64>)]) {
     for (record, body_of) in forged {
         let original = body_of.map(|seq| &events[usize::try_from(seq).expect("a small log")]);
         let salt = original.and_then(Event::salt);
-        let body = original.and_then(|event| event.body().bytes());
+        let body = body_of
+            .and_then(|seq| bodies.get(&seq).map(Vec::as_slice))
+            .or_else(|| original.and_then(|event| event.body().bytes()));
         let meta = codec::encode(&record.message);
         new.push(&ImportEvent {
             record_kind: vsm_store::RecordKind::Event,

@@ -267,6 +267,7 @@ fn a_full_disk_stops_the_node_and_loses_nothing_that_was_acknowledged() {
         said.contains("error: the node failed: the log takes nothing more"),
         "{said}"
     );
+    assert!(said.contains("No space left on device"), "{said}");
     assert!(!said.contains("panicked"), "{said}");
 
     // As it was left, before anything repairs it.
@@ -277,7 +278,7 @@ fn a_full_disk_stops_the_node_and_loses_nothing_that_was_acknowledged() {
     let node = NodeProcess::start(&mut node(rescued.path())).expect("it starts again");
     let client = Client {
         token,
-        ..node.client.clone()
+        address: node.client.address,
     };
     for id in &acknowledged {
         let found = client.request("GET", &format!("/v1/operations/{id}"), "");

@@ -239,4 +239,7 @@ fn the_commands_tell_a_forged_log_by_its_files() {
     let replayed = vsm(&["log", "replay"], &log());
     assert_eq!(replayed.status.code(), Some(0), "{replayed:?}");
     assert_eq!(replayed.stdout, vsm(&["log", "replay"], &log()).stdout);
+    // The bytes are those of the states and of everything emitted on the way.
+    let moment: serde_json::Value = serde_json::from_slice(&replayed.stdout).expect("JSON");
+    assert_eq!(moment["emitted"].as_str().map(str::len), Some(64));
 }
