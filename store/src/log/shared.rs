@@ -93,8 +93,9 @@ impl Shared {
     /// Ends the log after a failure: nothing more is taken or acknowledged.
     pub(crate) fn poison(&self, reason: &str) {
         tracing::error!(reason, "the log is poisoned");
-        self.numbering.lock().closing = true;
+        // The reason is there before anybody is turned away for it.
         self.progress.fail(AppendError::Poisoned(reason.into()));
+        self.numbering.lock().closing = true;
         // Under the lock, so that nobody is about to wait and misses it.
         let _numbering = self.numbering.lock();
         self.work.notify_all();

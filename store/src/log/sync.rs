@@ -54,15 +54,17 @@ pub(crate) fn run(shared: &Shared, mut writer: Writer, head_file: HeadFile) {
             Ok(_) => keep_up(shared, &mut writer, &syncer),
             Err(error) => Err(error.into()),
         };
+        // Before `closing` is seen: whoever appends is told why.
+        if let Err(error) = &outcome {
+            shared.poison(&error.to_string());
+        }
         let mut numbering = shared.numbering.lock();
         numbering.closing = true;
         numbering.writer_done = true;
         drop(numbering);
         shared.handed_over.notify_one();
-        match outcome {
-            Ok(()) => shared.progress.fail(AppendError::Closed),
-            Err(error) => shared.poison(&error.to_string()),
-        }
+        // What failed stays the reason.
+        shared.progress.fail(AppendError::Closed);
         shared.room.notify_all();
     });
 }
