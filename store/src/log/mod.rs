@@ -168,9 +168,12 @@ impl EventLog {
         while numbering.backlog_bytes() > shared.options.pending_bytes_max && !numbering.closing {
             shared.room.wait(&mut numbering);
         }
+        // A failure is known before `closing` is set, and is the better reason.
+        if let Some(failure) = shared.progress.failure() {
+            return Err(failure);
+        }
         if numbering.closing {
-            drop(numbering);
-            return Err(shared.progress.failure().unwrap_or(AppendError::Closed));
+            return Err(AppendError::Closed);
         }
         fault!("before-pending");
         if !numbering.versions.is_complete() {
