@@ -7,6 +7,7 @@ pub mod cli;
 pub mod config;
 pub mod node;
 pub mod offline;
+pub mod reading;
 pub mod runtime;
 pub mod security;
 pub mod telemetry;

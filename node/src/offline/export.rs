@@ -6,7 +6,8 @@ use vsm_store::{Body, Event};
 
 use crate::runtime::journal::{self, JournalError};
 
-fn hex(bytes: &[u8]) -> String {
+/// Bytes as hexadecimal digits.
+pub(crate) fn hex(bytes: &[u8]) -> String {
     use std::fmt::Write;
     bytes
         .iter()
@@ -23,6 +24,15 @@ fn hex(bytes: &[u8]) -> String {
 /// # Errors
 /// When the event is no message of a node.
 pub fn line(event: &Event, raw: bool) -> Result<Value, JournalError> {
+    line_within(event, raw, usize::MAX)
+}
+
+/// As [`line`], but of a body that is longer than `content_max` bytes only the
+/// length: as `content_omitted`.
+///
+/// # Errors
+/// When the event is no message of a node.
+pub fn line_within(event: &Event, raw: bool, content_max: usize) -> Result<Value, JournalError> {
     let mut object = match journal::record(event)? {
         Some(record) => match json::record(&record) {
             Value::Object(object) => object,
@@ -43,7 +53,11 @@ pub fn line(event: &Event, raw: bool) -> Result<Value, JournalError> {
         object.insert("chain_hash".into(), hex(&hash.0).into());
     }
     if let Body::Present(body) = event.body() {
-        object.insert("content".into(), content(body));
+        if body.len() <= content_max {
+            object.insert("content".into(), content(body));
+        } else {
+            object.insert("content_omitted".into(), body.len().into());
+        }
     }
     if raw {
         let bytes = json!({
