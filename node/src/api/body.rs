@@ -90,16 +90,20 @@ fn problem(path: &str, error: &serde_json::Error) -> Problem {
     let text = error.to_string();
     // serde names the field that is missing or unknown in backquotes; the path
     // ends at the object around it.
-    let named = text
-        .strip_prefix("unknown field `")
-        .or_else(|| text.strip_prefix("missing field `"))
-        .and_then(|rest| rest.split('`').next());
+    let named = named(&text);
     let field = match (path, named) {
         (".", Some(named)) => named.to_owned(),
         (path, Some(named)) if path.rsplit('.').next() != Some(named) => format!("{path}.{named}"),
         (path, _) => path.to_owned(),
     };
     Problem::field(&field, format!("{field}: {text}"))
+}
+
+/// The field that serde says is missing or unknown.
+pub(super) fn named(text: &str) -> Option<&str> {
+    text.strip_prefix("unknown field `")
+        .or_else(|| text.strip_prefix("missing field `"))
+        .and_then(|rest| rest.split('`').next())
 }
 
 /// How deep arrays and objects are nested; what is no JSON has some depth too.

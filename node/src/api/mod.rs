@@ -12,12 +12,18 @@
 pub mod bodies;
 pub mod body;
 pub mod caller;
+pub mod claims;
 pub mod health;
+pub mod log;
+pub mod messages;
 pub mod metrics;
 pub mod operations;
+pub mod params;
 pub mod problem;
 pub mod server;
+pub mod signals;
 pub mod status;
+pub mod stream;
 pub mod systems;
 pub mod units;
 
@@ -56,6 +62,8 @@ pub struct Api {
     pub requests: Semaphore,
     /// Units that may still connect.
     pub unit_lines: Semaphore,
+    /// Followers of the log that may still connect.
+    pub streams: Arc<Semaphore>,
     /// Set when the node begins to stop: connections that stay open end.
     pub stopping: CancellationToken,
 }
@@ -72,6 +80,7 @@ impl Api {
         Self {
             requests: permits(config.api.requests_max),
             unit_lines: permits(config.units.connections_max),
+            streams: Arc::new(permits(config.api.streams_max)),
             handle,
             config,
             tokens: RwLock::new(tokens),
@@ -101,6 +110,11 @@ pub fn router(api: Shared) -> Router {
         .route("/v1/units/{name}/suspend", post(units::suspend))
         .route("/v1/units/{name}/resume", post(units::resume))
         .route("/v1/systems/{system}", get(systems::show))
+        .route("/v1/messages", post(messages::send))
+        .route("/v1/signals", post(signals::tell))
+        .route("/v1/log", get(log::list))
+        .route("/v1/log/{seq}", get(log::show))
+        .route("/v1/stream", get(stream::connect))
         .route("/v1/unit", get(crate::unit::socket::connect))
         .fallback(nowhere)
         .method_not_allowed_fallback(not_so)

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use axum::{
-    extract::{Path, Query, State},
+    extract::{Path, State},
     http::{HeaderMap, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
@@ -24,6 +24,7 @@ use super::{
     body::Json,
     caller::{CORRELATION, Caller},
     json,
+    params::Params,
     problem::{Kind, Problem},
 };
 use crate::{
@@ -71,7 +72,7 @@ pub struct Waiting {
 }
 
 impl Waiting {
-    fn span(&self, api: &Shared) -> Answer<Option<Duration>> {
+    pub(super) fn span(&self, api: &Shared) -> Answer<Option<Duration>> {
         let Some(text) = &self.wait else {
             return Ok(None);
         };
@@ -93,7 +94,7 @@ impl Waiting {
 pub async fn submit(
     State(api): State<Shared>,
     caller: Caller,
-    Query(waiting): Query<Waiting>,
+    Params(waiting): Params<Waiting>,
     headers: HeaderMap,
     Json(submission): Json<Submission>,
 ) -> Answer {
@@ -173,12 +174,7 @@ fn root(
         Some(_) => caller.correlation,
         None => operation,
     };
-    let mut metadata: Vec<_> = submission.metadata.into_iter().collect();
-    if let Some(trace) = &caller.traceparent
-        && let Ok(name) = "traceparent".parse()
-    {
-        metadata.push((name, Text::cut(trace)));
-    }
+    let metadata = super::messages::metadata(caller, submission.metadata);
     let payload = Submit {
         capability: submission.capability,
         key: submission.key,
@@ -373,7 +369,7 @@ pub async fn show(
     State(api): State<Shared>,
     caller: Caller,
     Path(id): Path<String>,
-    Query(waiting): Query<Waiting>,
+    Params(waiting): Params<Waiting>,
 ) -> Answer {
     let (id, mut found) = visible(&api, &caller, &id).await?;
     if let Some(wait) = waiting.span(&api)?
@@ -408,7 +404,11 @@ pub struct Limit {
 ///
 /// # Errors
 /// 403.
-pub async fn list(State(api): State<Shared>, caller: Caller, Query(limit): Query<Limit>) -> Answer {
+pub async fn list(
+    State(api): State<Shared>,
+    caller: Caller,
+    Params(limit): Params<Limit>,
+) -> Answer {
     caller.may(Action::ReadOperations)?;
     let limit = limit.limit.unwrap_or(LIST).min(LIST_MAX);
     let (operations, seq) = api

@@ -10,6 +10,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use serde_json::{Map, Value, json};
+use vsm_core::Refusal;
 
 use crate::{
     runtime::SendError,
@@ -188,6 +189,7 @@ impl Problem {
 impl From<SendError> for Problem {
     fn from(error: SendError) -> Self {
         let kind = match &error {
+            SendError::Refused(Refusal::Length(_)) => Kind::TooLarge,
             SendError::Refused(_) => Kind::RouteRefused,
             SendError::BodyLength { .. } => Kind::TooLarge,
             SendError::Metadata(_) => {

@@ -1,14 +1,14 @@
 //! `/v1/systems/{system}`: the state of a subsystem, as it was at a record.
 
 use axum::{
-    extract::{Path, Query, State},
+    extract::{Path, State},
     http::StatusCode,
 };
 use serde::Deserialize;
 use serde_json::json;
 use vsm_core::{Role, system};
 
-use super::{Answer, Shared, caller::Caller, json, problem::Problem};
+use super::{Answer, Shared, caller::Caller, json, params::Params, problem::Problem};
 use crate::security::Action;
 
 /// `?summary=`
@@ -29,7 +29,7 @@ pub async fn show(
     State(api): State<Shared>,
     caller: Caller,
     Path(name): Path<String>,
-    Query(part): Query<Part>,
+    Params(part): Params<Part>,
 ) -> Answer {
     caller.may(Action::ReadSystems)?;
     let role = name
