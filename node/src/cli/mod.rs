@@ -5,6 +5,7 @@
 
 pub mod bench;
 pub mod client;
+pub mod completions;
 pub mod config;
 pub mod dev;
 pub mod exit;
@@ -13,6 +14,7 @@ pub mod log;
 pub mod op;
 pub mod output;
 pub mod run;
+pub mod send;
 pub mod status;
 pub mod unit;
 
@@ -92,10 +94,14 @@ enum Command {
     /// Be a unit; list, suspend and resume units.
     #[command(subcommand)]
     Unit(unit::UnitCommand),
+    /// Send a message into a channel, as far as your role permits.
+    Send(send::SendArgs),
+    /// Print completions for a shell: put them where it looks for them.
+    Completions(completions::CompletionsArgs),
     /// Quick figures on this machine, with the disk's ceiling beside them.
     #[command(subcommand)]
     Bench(bench::BenchCommand),
-    /// Read, verify, replay and audit a log.
+    /// Follow a node's log; verify, replay and audit a log's files.
     #[command(subcommand)]
     Log(log::LogCommand),
 }
@@ -119,6 +125,8 @@ pub fn main() -> ExitCode {
         Command::Status(args) => status::run(&cli.global, &args),
         Command::Op(command) => op::run(&cli.global, command),
         Command::Unit(command) => unit::run(&cli.global, command),
+        Command::Send(args) => send::run(&cli.global, args),
+        Command::Completions(args) => completions::run(&args),
         Command::Bench(command) => bench::run(&cli.global, &command),
         Command::Log(command) => log::run(&cli.global, command),
     };

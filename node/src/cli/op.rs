@@ -85,16 +85,7 @@ pub fn run(global: &Global, command: OpCommand) -> Done {
 }
 
 async fn submit(global: &Global, client: &Client, args: SubmitArgs) -> Done {
-    let text = match args.payload.as_str() {
-        "-" => {
-            let mut text = String::new();
-            io::stdin().lock().read_to_string(&mut text)?;
-            text
-        }
-        text => text.to_owned(),
-    };
-    let payload: Value = serde_json::from_str(&text)
-        .map_err(|error| ExitError::usage(format!("--payload is no JSON: {error}")))?;
+    let payload = payload(&args.payload)?;
     let mut body = json!({"capability": args.capability, "payload": payload});
     let mut set = |name: &str, value: Option<Value>| {
         if let Some(value) = value {
@@ -113,6 +104,21 @@ async fn submit(global: &Global, client: &Client, args: SubmitArgs) -> Done {
         eprintln!("not done yet; `vsm op show ID` tells when it is");
     }
     print(global, &reply.body)
+}
+
+/// What `--payload` says; `-`: stdin.
+pub(super) fn payload(text: &str) -> anyhow::Result<Value> {
+    let text = match text {
+        "-" => {
+            let mut text = String::new();
+            io::stdin().lock().read_to_string(&mut text)?;
+            text
+        }
+        text => text.to_owned(),
+    };
+    let payload = serde_json::from_str(&text)
+        .map_err(|error| ExitError::usage(format!("--payload is no JSON: {error}")))?;
+    Ok(payload)
 }
 
 /// Prints an operation; the exit code says whether it failed.

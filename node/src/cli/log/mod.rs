@@ -1,9 +1,12 @@
-//! `vsm log`: verify, replay, audit and export a log.
+//! `vsm log`: read a node's log; verify, replay, audit and export a log's files.
 
 pub mod audit;
 pub mod export;
 pub mod progress;
 pub mod replay;
+pub mod row;
+pub mod show;
+pub mod tail;
 pub mod verify;
 
 use clap::Subcommand;
@@ -14,6 +17,10 @@ use crate::offline::{OfflineError, fold::FoldError};
 /// `vsm log …`
 #[derive(Debug, Subcommand)]
 pub enum LogCommand {
+    /// Print the last records of a node's log, and follow it.
+    Tail(tail::TailArgs),
+    /// One record: decoded, with its hashes, its cause and its effects.
+    Show(show::ShowArgs),
     /// Check that a log's files are what was written: chain, tree, head file.
     Verify(verify::VerifyArgs),
     /// Fold a log and print the state that follows from it.
@@ -30,6 +37,8 @@ pub enum LogCommand {
 /// What the subcommand says.
 pub fn run(global: &Global, command: LogCommand) -> Done {
     match command {
+        LogCommand::Tail(args) => tail::run(global, &args),
+        LogCommand::Show(args) => show::run(global, &args),
         LogCommand::Verify(args) => verify::run(global, &args),
         LogCommand::Replay(args) => replay::run(global, &args),
         LogCommand::Audit(args) => audit::run(global, &args),
