@@ -3,10 +3,7 @@
 
 use std::time::Duration;
 
-use axum::{
-    body::Bytes,
-    extract::{FromRequest, Request},
-};
+use axum::{body::Bytes, extract::Request};
 use http_body_util::LengthLimitError;
 use serde::de::DeserializeOwned;
 
@@ -18,16 +15,28 @@ use super::{
 /// What a request may be longer than the payload it carries.
 const ENVELOPE: usize = 64 << 10;
 
-/// A request's body, read from JSON.
-#[derive(Debug)]
-pub struct Json<T>(pub T);
+/// Reads a request's body. For handlers to call once they know that the caller
+/// may: nobody else's body is read.
+///
+/// # Errors
+/// A problem that says what is wrong with it.
+pub async fn read<T: DeserializeOwned>(request: Request, api: &Shared) -> Result<T, Problem> {
+    let bytes = bytes(request, api).await?;
+    parse(&bytes, api.config.api.depth_max)
+}
 
-impl<T: DeserializeOwned> FromRequest<Shared> for Json<T> {
-    type Rejection = Problem;
-
-    async fn from_request(request: Request, api: &Shared) -> Result<Self, Problem> {
-        let bytes = bytes(request, api).await?;
-        parse(&bytes, api.config.api.depth_max).map(Self)
+/// As [`read`], where there may be none.
+///
+/// # Errors
+/// A problem that says what is wrong with it.
+pub async fn read_if_any<T: DeserializeOwned + Default>(
+    request: Request,
+    api: &Shared,
+) -> Result<T, Problem> {
+    let bytes = bytes(request, api).await?;
+    match bytes.is_empty() {
+        true => Ok(T::default()),
+        false => parse(&bytes, api.config.api.depth_max),
     }
 }
 

@@ -6,7 +6,7 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use axum::{
-    extract::State,
+    extract::{Request, State},
     http::{HeaderValue, StatusCode},
     response::Response,
 };
@@ -20,8 +20,7 @@ use vsm_core::{
 };
 
 use super::{
-    Answer, Shared,
-    body::{self, Json},
+    Answer, Shared, body,
     caller::{CORRELATION, Caller},
     claims, json,
     operations::Waiting,
@@ -99,10 +98,11 @@ pub async fn send(
     State(api): State<Shared>,
     caller: Caller,
     Params(waiting): Params<Waiting>,
-    Json(saying): Json<Saying>,
+    request: Request,
 ) -> Answer {
     caller.may(Action::SendMessages)?;
     let wait = waiting.span(&api)?;
+    let saying = body::read(request, &api).await?;
     let root = root(&caller, saying)?;
     let (id, correlation) = (identity(&root), root.correlation);
     let correlation = correlation.unwrap_or(id);

@@ -26,6 +26,7 @@ pub mod status;
 pub mod stream;
 pub mod systems;
 pub mod units;
+pub mod upgrade;
 
 use std::sync::Arc;
 

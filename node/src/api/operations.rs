@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use axum::{
-    extract::{Path, State},
+    extract::{Path, Request, State},
     http::{HeaderMap, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
@@ -20,8 +20,7 @@ use vsm_core::{
 };
 
 use super::{
-    Answer, Shared,
-    body::Json,
+    Answer, Shared, body,
     caller::{CORRELATION, Caller},
     json,
     params::Params,
@@ -96,10 +95,11 @@ pub async fn submit(
     caller: Caller,
     Params(waiting): Params<Waiting>,
     headers: HeaderMap,
-    Json(submission): Json<Submission>,
+    request: Request,
 ) -> Answer {
     let principal = caller.may(Action::Submit)?;
     let wait = waiting.span(&api)?;
+    let submission = body::read(request, &api).await?;
     let (root, operation) = root(&api, &caller, principal, &headers, submission)?;
     let body = root.body.clone();
     let end = wait.map(|_| api.handle.end_of(operation));

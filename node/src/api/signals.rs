@@ -2,11 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use axum::{extract::State, http::StatusCode};
+use axum::{
+    extract::{Request, State},
+    http::StatusCode,
+};
 use serde::Deserialize;
 use vsm_core::{MessageId, Name, Role, Text, payload::intelligence::Signal};
 
-use super::{Answer, Shared, body::Json, caller::Caller, json, messages, problem::Problem};
+use super::{Answer, Shared, body, caller::Caller, json, messages, problem::Problem};
 use crate::{
     runtime::{Root, root::draw_id},
     security::Action,
@@ -36,8 +39,9 @@ pub struct Told {
 ///
 /// # Errors
 /// 401, 403, 422, 503.
-pub async fn tell(State(api): State<Shared>, caller: Caller, Json(told): Json<Told>) -> Answer {
+pub async fn tell(State(api): State<Shared>, caller: Caller, request: Request) -> Answer {
     let principal = caller.may(Action::Signal)?;
+    let told: Told = body::read(request, &api).await?;
     let signal = Signal {
         value_micro: value_micro(&told)?,
         name: told.name,

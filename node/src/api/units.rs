@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use axum::{
-    extract::{Path, State},
+    extract::{Path, Request, State},
     http::StatusCode,
 };
 use serde::Deserialize;
@@ -69,13 +69,10 @@ pub async fn suspend(
     State(api): State<Shared>,
     caller: Caller,
     Path(name): Path<String>,
-    bytes: axum::body::Bytes,
+    request: Request,
 ) -> Answer {
     caller.may(Action::ControlUnits)?;
-    let why: Why = match bytes.is_empty() {
-        true => Why::default(),
-        false => body::parse(&bytes, api.config.api.depth_max)?,
-    };
+    let why: Why = body::read_if_any(request, &api).await?;
     let (unit, _) = unit(&api, &name).await?;
     let reason = why.reason.unwrap_or_else(|| Text::cut("by an operator"));
     command(

@@ -1,9 +1,11 @@
 //! How subcommands talk to a node.
 
+use std::net::SocketAddr;
+
 use anyhow::{Context, anyhow, bail};
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
-use hyper::{Method, Request, StatusCode, header};
+use hyper::{HeaderMap, Method, Request, StatusCode, header, http::response};
 use hyper_util::rt::TokioIo;
 use serde_json::Value;
 use tokio::net::TcpStream;
@@ -81,6 +83,16 @@ impl Client {
         })
     }
 
+    /// The node that listens at an address.
+    #[must_use]
+    pub fn at(address: SocketAddr, token: Option<String>) -> Self {
+        Self {
+            authority: address.to_string(),
+            prefix: String::new(),
+            token,
+        }
+    }
+
     /// Where it is.
     #[must_use]
     pub fn authority(&self) -> &str {
@@ -97,16 +109,17 @@ impl Client {
         })
     }
 
-    /// A request; the answer whatever its status.
+    /// A request as it is; the answer as it comes.
     ///
     /// # Errors
-    /// When nobody answers, or what answers is no node.
-    pub async fn request(
+    /// When nobody answers, or the answer breaks off.
+    pub async fn exchange(
         &self,
         method: Method,
         path: &str,
-        body: Option<&Value>,
-    ) -> anyhow::Result<Reply> {
+        headers: HeaderMap,
+        body: Bytes,
+    ) -> anyhow::Result<(response::Parts, Bytes)> {
         let stream = self.connect().await?;
         let (mut sender, connection) =
             hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
@@ -114,18 +127,15 @@ impl Client {
         let mut request = Request::builder()
             .method(method)
             .uri(format!("{}{path}", self.prefix))
-            .header(header::HOST, &self.authority);
+            .body(Full::new(body))?;
+        *request.headers_mut() = headers;
+        request
+            .headers_mut()
+            .insert(header::HOST, self.authority.parse()?);
         if let Some(token) = &self.token {
-            request = request.header(header::AUTHORIZATION, format!("Bearer {token}"));
+            let value = format!("Bearer {token}").parse()?;
+            request.headers_mut().insert(header::AUTHORIZATION, value);
         }
-        let bytes = match body {
-            Some(body) => {
-                request = request.header(header::CONTENT_TYPE, "application/json");
-                serde_json::to_vec(body)?
-            }
-            None => Vec::new(),
-        };
-        let request = request.body(Full::new(Bytes::from(bytes)))?;
         let answered = async {
             let response = sender.send_request(request).await?;
             let (head, body) = response.into_parts();
@@ -139,8 +149,29 @@ impl Client {
         };
         let answered = answered.await;
         driving.abort();
-        let (head, bytes) = answered
-            .with_context(|| format!("{} broke off its answer; is it a node?", self.authority))?;
+        answered.with_context(|| format!("{} broke off its answer; is it a node?", self.authority))
+    }
+
+    /// A request; the answer whatever its status.
+    ///
+    /// # Errors
+    /// When nobody answers, or what answers is no node.
+    pub async fn request(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+    ) -> anyhow::Result<Reply> {
+        let mut headers = HeaderMap::new();
+        let bytes = match body {
+            Some(body) => {
+                let json = header::HeaderValue::from_static("application/json");
+                headers.insert(header::CONTENT_TYPE, json);
+                serde_json::to_vec(body)?.into()
+            }
+            None => Bytes::new(),
+        };
+        let (head, bytes) = self.exchange(method, path, headers, bytes).await?;
         let json = head
             .headers
             .get(header::CONTENT_TYPE)

@@ -20,7 +20,7 @@ use std::{
 
 use axum::{
     extract::{
-        State, WebSocketUpgrade,
+        State,
         ws::{CloseFrame, Message, Utf8Bytes, WebSocket, close_code},
     },
     response::Response,
@@ -48,6 +48,7 @@ use crate::{
         Answer, Shared, body,
         caller::Caller,
         problem::{Kind, Problem},
+        upgrade::Upgrade,
     },
     runtime::{Root, SendError, root::draw_id},
     security::{Action, Principal},
@@ -64,14 +65,11 @@ const BATCH: usize = 64;
 ///
 /// # Errors
 /// 401, 403, and 503 when as many units as may are connected.
-pub async fn connect(
-    State(api): State<Shared>,
-    caller: Caller,
-    upgrade: WebSocketUpgrade,
-) -> Answer {
+pub async fn connect(State(api): State<Shared>, caller: Caller, upgrade: Upgrade) -> Answer {
     let principal = caller.may(Action::BeUnit)?.clone();
     let max = body::body_max(&api);
     let response: Response = upgrade
+        .wanted()?
         .max_message_size(max)
         .max_frame_size(max)
         .on_upgrade(move |socket| async move {

@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use axum::{
     extract::{
-        State, WebSocketUpgrade,
+        State,
         ws::{CloseFrame, Message, Utf8Bytes, WebSocket, close_code},
     },
     response::Response,
@@ -33,6 +33,7 @@ use super::{
     log::Wanted,
     params::Params,
     problem::{Kind, Problem},
+    upgrade::Upgrade,
 };
 use crate::{security::Action, unit::close};
 
@@ -67,7 +68,7 @@ pub async fn connect(
     State(api): State<Shared>,
     caller: Caller,
     Params(params): Params<StreamParams>,
-    upgrade: WebSocketUpgrade,
+    upgrade: Upgrade,
 ) -> Answer {
     caller.may(Action::ReadLog)?;
     let wanted = Wanted {
@@ -76,6 +77,7 @@ pub async fn connect(
         correlation_id: params.correlation_id,
     };
     let filter = wanted.filter()?;
+    let upgrade = upgrade.wanted()?;
     let permit = api.streams.clone().try_acquire_owned().map_err(|_| {
         let detail = "as many streams as may be are open (api.streams_max); try again";
         Problem::new(Kind::Overloaded, detail).retry_after_ms(1_000)

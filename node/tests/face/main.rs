@@ -1,0 +1,12 @@
+//! The node's face, from outside: a real node on a free port, spoken to over
+//! HTTP and WebSocket.
+#![expect(clippy::unwrap_used, reason = "a test that can't go on fails")]
+
+mod command_line;
+mod documentation;
+mod log;
+mod messages;
+mod operations;
+mod refusals;
+mod stream;
+mod support;
