@@ -33,16 +33,25 @@ async fn pages(stage: &Stage, query: &str) -> Vec<Value> {
     records
 }
 
+/// A record once it has effects.
+async fn with_effects(stage: &Stage, seq: u64) -> Value {
+    loop {
+        let shown = stage.read(Role::Auditor, &format!("/v1/log/{seq}")).await;
+        if shown["effects"] != json!([]) {
+            return shown;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+    }
+}
+
 async fn busy() -> Stage {
     let stage = Stage::start().await;
     stage.signals(150).await;
     for _ in 0..20 {
         stage.submission(10).await;
     }
-    // Answers are durable when this is.
-    stage.read(Role::Admin, "/v1/systems/s1").await;
-    let last = Seq(stage.node.handle().log().appended());
-    stage.node.handle().durable(last).await.unwrap();
+    let last = stage.quiet().await;
+    stage.node.handle().durable(Seq(last)).await.unwrap();
     stage
 }
 
@@ -153,10 +162,7 @@ async fn what_makes_no_sense_is_named() {
 async fn a_record_has_its_cause_and_its_effects() {
     let stage = Stage::start().await;
     let submitted = stage.submission(10).await.0;
-    stage.read(Role::Admin, "/v1/systems/s1").await;
-    let shown = stage
-        .read(Role::Auditor, &format!("/v1/log/{submitted}"))
-        .await;
+    let shown = with_effects(&stage, submitted).await;
     assert_eq!(
         (&shown["type"], &shown["caused_by"]),
         (&json!("submit"), &json!({"principal": "tester"}))

@@ -122,7 +122,7 @@ async fn the_matrix_decides() {
 #[tokio::test]
 async fn nobody_claims_more_than_the_role_permits() {
     let stage = Stage::start().await;
-    let before = stage.node.handle().log().appended();
+    let before = stage.quiet().await;
     let resume = json!({"unit": "u"});
     let heartbeat = json!({"unit": "u", "session": 1});
     let pain = json!({"unit": null, "reason": "x", "evidence": null});

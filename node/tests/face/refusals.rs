@@ -11,7 +11,7 @@ use crate::support::{Stage, exchange};
 #[tokio::test]
 async fn bodies_that_make_no_sense() {
     let stage = Stage::start().await;
-    let before = stage.node.handle().log().appended();
+    let before = stage.quiet().await;
     let deep = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));
     let long = format!(
         "{{\"capability\":\"c\",\"payload\":\"{}\"}}",

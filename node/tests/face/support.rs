@@ -147,6 +147,18 @@ impl Stage {
         last
     }
 
+    /// Waits until nothing more happens by itself; the answer is the last record.
+    pub(crate) async fn quiet(&self) -> u64 {
+        let log = self.node.handle().log();
+        loop {
+            let before = log.appended();
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            if log.appended() == before {
+                return before;
+            }
+        }
+    }
+
     /// Submits an operation with a payload of so many bytes.
     pub(crate) async fn submission(&self, bytes: usize) -> Seq {
         let submit = Submit {
