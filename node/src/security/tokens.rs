@@ -18,6 +18,9 @@ use crate::telemetry::time::Rfc3339;
 pub const FILE: &str = "tokens.json";
 /// What every token starts with, so that people and scanners know one.
 const PREFIX: &str = "vsm_";
+/// Principals without a token: the node itself, and everybody where none are
+/// needed. On the log nobody else must look like them.
+const RESERVED: [&str; 2] = ["node", "anonymous"];
 /// The most tokens of a node.
 const TOKENS_MAX: usize = 10_000;
 
@@ -71,6 +74,9 @@ pub enum TokenError {
     /// There is one of that name.
     #[error("there is a token named {0:?}; revoke it first or choose another name")]
     NameTaken(String),
+    /// Nobody may be called that.
+    #[error("{0:?} is what the log calls somebody without a token; choose another name")]
+    NameReserved(String),
     /// There is none of that name.
     #[error("there is no token named {0:?}; `vsm token list` shows them")]
     Unknown(String),
@@ -110,7 +116,7 @@ impl Tokens {
     /// Makes a token. The answer is the token itself, which is kept nowhere.
     ///
     /// # Errors
-    /// When the name is taken, or there are too many.
+    /// When the name is taken or reserved, or there are too many.
     pub fn create(
         &mut self,
         name: Name,
@@ -118,6 +124,9 @@ impl Tokens {
         now: Timestamp,
         expires: Option<Timestamp>,
     ) -> Result<String, TokenError> {
+        if RESERVED.contains(&&*name) {
+            return Err(TokenError::NameReserved(name.to_string()));
+        }
         if self.tokens.iter().any(|it| it.name == name) {
             return Err(TokenError::NameTaken(name.to_string()));
         }
@@ -197,6 +206,10 @@ mod tests {
         assert!(matches!(
             tokens.create(name.clone(), Role::Unit, NOW, None),
             Err(TokenError::NameTaken(_))
+        ));
+        assert!(matches!(
+            tokens.create("node".parse().unwrap(), Role::Admin, NOW, None),
+            Err(TokenError::NameReserved(_))
         ));
         tokens.revoke(&name).unwrap();
         assert_eq!(tokens.principal(&token, NOW), None);
