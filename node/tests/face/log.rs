@@ -35,6 +35,7 @@ async fn pages(stage: &Stage, query: &str) -> Vec<Value> {
 
 /// A record once it has effects.
 async fn with_effects(stage: &Stage, seq: u64) -> Value {
+    stage.node.handle().durable(Seq(seq)).await.unwrap();
     loop {
         let shown = stage.read(Role::Auditor, &format!("/v1/log/{seq}")).await;
         if shown["effects"] != json!([]) {
