@@ -27,7 +27,7 @@ pub fn line(event: &Event, raw: bool) -> Result<Value, JournalError> {
     line_within(event, raw, usize::MAX)
 }
 
-/// As [`line`], but of a body that is longer than `content_max` bytes only the
+/// As [`line()`], but of a body that is longer than `content_max` bytes only the
 /// length: as `content_omitted`.
 ///
 /// # Errors

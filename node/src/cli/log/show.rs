@@ -75,7 +75,7 @@ fn print(entry: &Value) -> io::Result<()> {
     let mut out = io::stdout().lock();
     writeln!(out, "{}", row(entry))?;
     writeln!(out)?;
-    writeln!(out, "time         {}", time(entry))?;
+    writeln!(out, "time           {}", time(entry))?;
     for key in [
         "id",
         "correlation_id",
@@ -88,23 +88,23 @@ fn print(entry: &Value) -> io::Result<()> {
         match &entry[key] {
             Value::Null => {}
             Value::Number(number) if number.as_u64() == Some(0) => {}
-            Value::String(text) => writeln!(out, "{key:<12} {text}")?,
-            other => writeln!(out, "{key:<12} {other}")?,
+            Value::String(text) => writeln!(out, "{key:<14} {text}")?,
+            other => writeln!(out, "{key:<14} {other}")?,
         }
     }
     let lines = |value: &Value| serde_json::to_string_pretty(value).map_err(io::Error::from);
     if !entry["payload"].is_null() {
-        writeln!(out, "payload      {}", lines(&entry["payload"])?)?;
+        writeln!(out, "payload        {}", lines(&entry["payload"])?)?;
     }
     match (&entry["body_state"], &entry["content"]) {
         (Value::String(state), _) if state == "none" => {}
         (_, Value::Null) if !entry["content_omitted"].is_null() => writeln!(
             out,
-            "body         {} bytes; `vsm log export` has it",
+            "body           {} bytes; `vsm log export` has it",
             entry["content_omitted"]
         )?,
-        (Value::String(state), _) if state == "removed" => writeln!(out, "body         removed")?,
-        (_, content) => writeln!(out, "body         {}", lines(content)?)?,
+        (Value::String(state), _) if state == "removed" => writeln!(out, "body           removed")?,
+        (_, content) => writeln!(out, "body           {}", lines(content)?)?,
     }
     if let Value::Object(hashes) = &entry["hashes"] {
         writeln!(out)?;
@@ -120,7 +120,10 @@ fn print(entry: &Value) -> io::Result<()> {
 fn related(out: &mut impl Write, entry: &Value) -> io::Result<()> {
     match &entry["caused_by"] {
         Value::Object(cause) if cause.contains_key("principal") => {
-            writeln!(out, "\ncaused by {} from outside", cause["principal"])?;
+            match cause["principal"].as_str().unwrap_or_default() {
+                "node" => writeln!(out, "\ncaused by the node itself")?,
+                name => writeln!(out, "\ncaused by {name}, from outside")?,
+            }
         }
         Value::Object(cause) if cause.contains_key("record") => {
             writeln!(out, "\ncaused by\n{}", row(&cause["record"]))?;
@@ -133,6 +136,7 @@ fn related(out: &mut impl Write, entry: &Value) -> io::Result<()> {
     let effects = entry["effects"].as_array().map_or(&[][..], Vec::as_slice);
     match effects.len() {
         0 => writeln!(out, "no effects")?,
+        1 => writeln!(out, "1 effect")?,
         count => writeln!(out, "{count} effects")?,
     }
     for effect in effects {
