@@ -28,6 +28,7 @@ use crate::{
     runtime::{Handle, Hooks, Runtime, RuntimeOptions, StartError},
     security::{KeyError, NodeKey, TokenError, Tokens},
     telemetry::{Telemetry, handler},
+    unit::{Unit, UnitError, local::Waiting},
 };
 
 /// How long a node that failed takes to tell its clients.
@@ -74,6 +75,9 @@ pub enum NodeError {
     /// The runtime did not start.
     #[error(transparent)]
     Start(#[from] StartError),
+    /// A unit inside the process could not begin.
+    #[error(transparent)]
+    Unit(#[from] UnitError),
     /// The node failed while it ran.
     #[error("the node failed: {0}")]
     Failed(String),
@@ -89,6 +93,7 @@ pub struct NodeBuilder {
     tokens: Option<Tokens>,
     hooks: Hooks,
     telemetry: Vec<Box<dyn Telemetry>>,
+    units: Vec<Waiting>,
 }
 
 impl NodeBuilder {
@@ -117,6 +122,14 @@ impl NodeBuilder {
     #[must_use]
     pub fn telemetry(mut self, handler: impl Telemetry) -> Self {
         self.telemetry.push(Box::new(handler));
+        self
+    }
+
+    /// A unit inside the process. It is registered before the node is ready,
+    /// and finishes what it does before the node stops.
+    #[must_use]
+    pub fn unit(mut self, unit: impl Unit) -> Self {
+        self.units.push(Waiting::new(unit));
         self
     }
 
@@ -157,6 +170,15 @@ impl NodeBuilder {
         let (read, drain) = (config.api.read_ms, config.node.drain_ms);
         let connections_max = config.api.connections_max;
         let api = Arc::new(Api::new(handle.clone(), config, tokens, key.request_key()));
+        let mut units = JoinSet::new();
+        for unit in self.units {
+            if let Err(error) = unit.begin(api.clone(), &mut units).await {
+                api.stopping.cancel();
+                while units.join_next().await.is_some() {}
+                runtime.stop("a unit could not begin").await;
+                return Err(error.into());
+            }
+        }
         let mut tasks = JoinSet::new();
         tasks.spawn(api::server::serve(
             listener,
@@ -176,6 +198,7 @@ impl NodeBuilder {
             address,
             runtime,
             tasks,
+            units,
             watchers,
             ended,
         })
@@ -214,6 +237,7 @@ pub struct Node {
     address: SocketAddr,
     runtime: Runtime,
     tasks: JoinSet<()>,
+    units: JoinSet<()>,
     watchers: JoinSet<()>,
     ended: CancellationToken,
 }
@@ -286,11 +310,13 @@ impl Node {
         }
     }
 
-    /// Stops: answers what is under way, ends the connections, notes on the
-    /// log that nothing is left undone, syncs.
+    /// Stops: answers what is under way, ends the connections, lets the units
+    /// inside finish and leave, notes on the log that nothing is left undone,
+    /// syncs.
     pub async fn stop(mut self, reason: &str) {
         self.api.stopping.cancel();
         while self.tasks.join_next().await.is_some() {}
+        while self.units.join_next().await.is_some() {}
         self.runtime.stop(reason).await;
         self.ended.cancel();
         while self.watchers.join_next().await.is_some() {}

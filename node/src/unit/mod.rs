@@ -6,7 +6,14 @@
 //! ```
 
 pub mod frame;
+pub mod local;
+pub mod session;
 pub mod socket;
+
+pub use self::{
+    local::{Failure, Output, Unit, UnitError, Work},
+    session::Indices,
+};
 
 /// Codes that the node closes a unit's connection with, beside those of
 /// RFC 6455.
@@ -17,6 +24,8 @@ pub mod close {
     pub const STOPPED: u16 = 4_002;
     /// The session is over; register again.
     pub const REGISTER_AGAIN: u16 = 4_003;
+    /// The registration was refused; the frame before says why.
+    pub const REFUSED: u16 = 4_004;
     /// The unit did not read what it was sent; it may resume.
     pub const SLOW: u16 = 4_008;
 }

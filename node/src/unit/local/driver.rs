@@ -1,0 +1,476 @@
+//! Speaks for a unit inside the process.
+//!
+//! ```text
+//!   register ──► line: operations begin, acknowledged results are forgotten
+//!   line lost ──► register with resume ──► results again
+//!   the node stops ──► nothing new ──► what runs ends ──► results ──► left
+//! ```
+//!
+//! While it drains, a unit resumes its session with only what may be done
+//! twice among its capabilities: S1 gives it nothing then that must not be
+//! begun, and what it is given all the same is tried elsewhere, or in the next
+//! run, once it has left.
+
+use std::{
+    collections::{BTreeMap, HashMap, VecDeque},
+    panic::AssertUnwindSafe,
+    sync::Arc,
+    time::Duration,
+};
+
+use futures_util::FutureExt;
+use tokio::{
+    sync::{mpsc, oneshot},
+    task::JoinSet,
+    time::{Instant, MissedTickBehavior},
+};
+use tokio_util::sync::CancellationToken;
+use vsm_core::{
+    MessageId, Millis, Name, Payload, Record,
+    payload::{
+        Operations,
+        operations::{Capability, Dispatch, Inspect, Register, RegisterRefused, Session, Status},
+    },
+};
+
+use super::{Failure, Output, Unit, UnitError, Voice, Work};
+use crate::{
+    api::Shared,
+    runtime::SendError,
+    unit::session::{self, Attempt, Told},
+};
+
+/// How much evidence is remembered.
+const EVIDENCE_MAX: usize = 1_024;
+/// A capability that nobody asks for: S1 takes no unit without one.
+const DRAINING: &str = "vsm:draining";
+/// How long a unit that can't be registered again waits before it tries.
+const PAUSE: Duration = Duration::from_millis(200);
+
+type Performed = (Attempt, Result<Output, Failure>);
+
+struct Driver<U> {
+    api: Shared,
+    unit: Arc<U>,
+    name: Name,
+    voice: Voice,
+    line: mpsc::Receiver<Arc<Record>>,
+    heartbeat: Duration,
+    running: HashMap<Attempt, CancellationToken>,
+    performing: JoinSet<Performed>,
+    /// Results that are not acknowledged, and since when they are told.
+    results: BTreeMap<Attempt, (Told, Instant)>,
+    evidence: Evidence,
+    /// Dispatches of a resumed session that are still to come again.
+    kept: u32,
+    draining: bool,
+    /// The name is somebody else's now, or an operator stopped the unit.
+    over: bool,
+}
+
+/// Runs a unit until its node stops. `ready` hears once that it is registered.
+pub(super) async fn run<U: Unit>(
+    api: Shared,
+    unit: U,
+    ready: oneshot::Sender<Result<(), UnitError>>,
+) {
+    let name = unit.name();
+    let limit = Duration::from_millis(api.config.api.answer_ms);
+    let (_, line) = mpsc::channel(1);
+    let mut driver = Driver {
+        voice: Voice::new(api.handle.clone(), name.clone(), limit),
+        unit: Arc::new(unit),
+        api,
+        name,
+        line,
+        heartbeat: Duration::from_secs(5),
+        running: HashMap::new(),
+        performing: JoinSet::new(),
+        results: BTreeMap::new(),
+        evidence: Evidence::default(),
+        kept: 0,
+        draining: false,
+        over: false,
+    };
+    let begun = driver.register(None).await.map_err(|reason| UnitError {
+        name: driver.name.clone(),
+        reason,
+    });
+    let taken_on = begun.is_ok();
+    let _ = ready.send(begun);
+    if !taken_on {
+        return;
+    }
+    driver.work().await;
+    driver.drain().await;
+    driver.leave().await;
+}
+
+impl<U: Unit> Driver<U> {
+    /// Registers the unit, or resumes its session.
+    async fn register(&mut self, resume: Option<Session>) -> Result<(), String> {
+        let unit = &self.unit;
+        let recovery = u64::try_from(unit.recovery_time().as_millis()).unwrap_or(u64::MAX);
+        let register = Register {
+            unit: self.name.clone(),
+            capabilities: self.capabilities(),
+            capacity: unit.capacity(),
+            recovery_time: Millis(recovery),
+            labels: unit.labels(),
+            resume,
+        };
+        let entered = session::enter(&self.api.handle, register, self.name.clone())
+            .await
+            .map_err(|error| error.to_string())?;
+        match &entered.answer.message.payload {
+            Payload::Operations(Operations::Registered(it)) => {
+                self.heartbeat = Duration::from_millis(it.heartbeat.0.max(50));
+                self.kept = it.kept;
+            }
+            Payload::Operations(Operations::RegisterRefused(it)) => {
+                return Err(it.reason.to_string());
+            }
+            other => return Err(format!("the answer is a {}", other.kind())),
+        }
+        self.voice.renew(entered.speaker.session);
+        self.line = entered.line;
+        for told in self.results.values_mut() {
+            told.1 = Instant::now();
+        }
+        let again: Vec<_> = self
+            .results
+            .iter()
+            .map(|(at, it)| (*at, it.0.clone()))
+            .collect();
+        for (attempt, told) in again {
+            self.tell(attempt, told).await;
+        }
+        Ok(())
+    }
+
+    fn capabilities(&self) -> Vec<Capability> {
+        let mut capabilities = self.unit.capabilities();
+        if self.draining {
+            capabilities.retain(|it| it.idempotent);
+            if capabilities.is_empty() {
+                let name = DRAINING
+                    .parse()
+                    .unwrap_or_else(|_| unreachable!("{DRAINING:?} is a name"));
+                capabilities.push(Capability {
+                    name,
+                    idempotent: true,
+                });
+            }
+        }
+        capabilities
+    }
+
+    /// Works until the node begins to stop; when it drains, until there is
+    /// nothing left to do.
+    async fn work(&mut self) {
+        let stopping = self.api.stopping.clone();
+        let mut beat = tokio::time::interval(self.heartbeat);
+        beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        while !(self.over || self.draining && self.is_idle()) {
+            tokio::select! {
+                record = self.line.recv() => match record {
+                    Some(record) => self.hear(&record).await,
+                    None => self.without_line().await,
+                },
+                Some(performed) = self.performing.join_next() => {
+                    if let Ok((attempt, outcome)) = performed {
+                        self.done(attempt, outcome).await;
+                    }
+                }
+                _ = beat.tick() => self.beat().await,
+                () = stopping.cancelled(), if !self.draining => return,
+            }
+        }
+    }
+
+    fn is_idle(&self) -> bool {
+        self.kept == 0 && self.running.is_empty() && self.results.is_empty()
+    }
+
+    /// Finishes what runs, within the node's limit.
+    async fn drain(&mut self) {
+        if self.over {
+            return;
+        }
+        self.draining = true;
+        let limit = Duration::from_millis(self.api.config.node.drain_ms);
+        let finishing = async {
+            self.again().await;
+            self.work().await;
+        };
+        if tokio::time::timeout(limit, finishing).await.is_err() {
+            tracing::warn!(
+                unit = %self.name,
+                operations = self.running.len(),
+                "a unit did not finish in time"
+            );
+        }
+    }
+
+    /// Leaves in order. What still runs is tried elsewhere where that is safe.
+    async fn leave(mut self) {
+        for cancelled in self.running.values() {
+            cancelled.cancel();
+        }
+        self.performing.shutdown().await;
+        let speaker = self.voice.speaker();
+        let hub = &self.api.handle.shared().hub;
+        hub.disconnect(&speaker.name, speaker.session);
+        if let Err(error) = self.voice.handle().send(speaker.left(true)).await {
+            tracing::warn!(unit = %self.name, %error, "a unit's leaving could not be noted");
+        }
+    }
+
+    /// Resumes the session, again and again, until it works.
+    async fn again(&mut self) {
+        loop {
+            let session = self.voice.speaker().session;
+            let Err(reason) = self.register(Some(session)).await else {
+                return;
+            };
+            tracing::warn!(unit = %self.name, reason, "the unit could not register again");
+            if self.api.handle.shared().durable.now().poisoned {
+                self.over = true;
+                return;
+            }
+            tokio::time::sleep(PAUSE).await;
+        }
+    }
+
+    /// The hub let the line go: for another session, or because it was full.
+    async fn without_line(&mut self) {
+        let speaker = self.voice.speaker();
+        match speaker.current(&self.api.handle).await {
+            Some(session) if session != speaker.session => {
+                tracing::error!(unit = %self.name, "another registered in the unit's name");
+                self.over = true;
+            }
+            _ => self.again().await,
+        }
+    }
+
+    /// S1 says that a session is over, which may be an older one.
+    async fn refused(&mut self, record: &Record, it: &RegisterRefused) {
+        if self.voice.speaker().is_current(&self.api.handle).await {
+            return;
+        }
+        if record.message.reply_to.is_none() {
+            tracing::warn!(unit = %self.name, reason = %it.reason, "the unit was stopped");
+            self.over = true;
+        } else {
+            self.again().await;
+        }
+    }
+
+    async fn beat(&mut self) {
+        let heartbeat = self.voice.speaker().heartbeat();
+        if let Err(error) = self.voice.handle().send(heartbeat).await {
+            tracing::debug!(unit = %self.name, %error, "a heartbeat was not sent");
+        }
+        let late: Vec<_> = self
+            .results
+            .iter_mut()
+            .filter(|(_, (_, since))| since.elapsed() >= self.heartbeat)
+            .map(|(attempt, (told, since))| {
+                *since = Instant::now();
+                (*attempt, told.clone())
+            })
+            .collect();
+        for (attempt, told) in late {
+            self.tell(attempt, told).await;
+        }
+    }
+
+    /// Takes in what the node says.
+    async fn hear(&mut self, record: &Record) {
+        let Payload::Operations(content) = &record.message.payload else {
+            return;
+        };
+        match content {
+            Operations::Dispatch(it) => self.begin(it, record.message.correlation).await,
+            Operations::OutcomeAck(it) => {
+                self.results.remove(&Attempt {
+                    operation: it.operation,
+                    session: it.session,
+                    number: it.attempt,
+                });
+            }
+            Operations::Closed(it) => {
+                let Some((_, session, number)) = it.held_by else {
+                    return;
+                };
+                let attempt = Attempt {
+                    operation: it.operation,
+                    session,
+                    number,
+                };
+                if let Some(cancelled) = self.running.get(&attempt) {
+                    cancelled.cancel();
+                }
+            }
+            Operations::Inspect(it) => self.show(it).await,
+            Operations::RegisterRefused(it) => self.refused(record, it).await,
+            // Plans and bargains are answered to whoever asked.
+            _ => {}
+        }
+    }
+
+    /// Begins an operation, unless it runs or is done already.
+    async fn begin(&mut self, it: &Dispatch, correlation: MessageId) {
+        self.kept = self.kept.saturating_sub(1);
+        let attempt = Attempt {
+            operation: it.operation,
+            session: it.session,
+            number: it.attempt,
+        };
+        if let Some((told, _)) = self.results.get(&attempt) {
+            let told = told.clone();
+            return self.tell(attempt, told).await;
+        }
+        if self.running.contains_key(&attempt) || (self.draining && self.is_idempotent(it)) {
+            return;
+        }
+        let payload = match self.api.bodies.read(&self.api.handle, it.payload).await {
+            Ok(payload) => payload.unwrap_or_default(),
+            Err(error) => {
+                tracing::error!(error, operation = %it.operation, "a payload can't be read");
+                let failure = Failure::new("the payload can't be read");
+                return self.done(attempt, Err(failure)).await;
+            }
+        };
+        let cancelled = CancellationToken::new();
+        let work = Work {
+            operation: it.operation,
+            attempt: it.attempt,
+            capability: it.capability.clone(),
+            payload,
+            deadline: it.deadline,
+            correlation,
+            cancelled: cancelled.clone(),
+            voice: self.voice.clone(),
+        };
+        self.running.insert(attempt, cancelled);
+        let unit = self.unit.clone();
+        self.performing.spawn(async move {
+            let performing = AssertUnwindSafe(async move { unit.perform(work).await });
+            let outcome = performing.catch_unwind().await;
+            (
+                attempt,
+                outcome.unwrap_or_else(|panic| Err(panicked(&*panic))),
+            )
+        });
+    }
+
+    fn is_idempotent(&self, it: &Dispatch) -> bool {
+        let mut declared = self.unit.capabilities().into_iter();
+        declared.any(|offered| offered.name == it.capability && offered.idempotent)
+    }
+
+    /// An attempt is over: tells so until that is acknowledged.
+    async fn done(&mut self, attempt: Attempt, outcome: Result<Output, Failure>) {
+        self.running.remove(&attempt);
+        let told = match outcome {
+            Ok(output) => Told {
+                status: Status::Completed,
+                evidence: output.evidence.as_deref().map(session::commitment),
+                output: Some(output.body).filter(|body| !body.is_empty()),
+                usage: {
+                    if let Some(evidence) = output.evidence {
+                        self.evidence.keep(attempt.operation, evidence);
+                    }
+                    output.usage
+                },
+            },
+            Err(failure) => failed(&failure),
+        };
+        self.results.insert(attempt, (told.clone(), Instant::now()));
+        self.tell(attempt, told).await;
+    }
+
+    async fn tell(&mut self, attempt: Attempt, told: Told) {
+        let root = self.voice.speaker().outcome(attempt, told);
+        let error = match self.voice.handle().send(root).await {
+            Ok(_) => return,
+            Err(error) => error,
+        };
+        match error {
+            // What the node can't take is answered otherwise.
+            SendError::BodyLength { .. } | SendError::Refused(_) | SendError::Metadata(_) => {
+                let told = failed(&Failure::new(&error));
+                self.results.insert(attempt, (told.clone(), Instant::now()));
+                let root = self.voice.speaker().outcome(attempt, told);
+                if let Err(error) = self.voice.handle().send(root).await {
+                    tracing::warn!(unit = %self.name, %error, "a result was not told");
+                }
+            }
+            error => tracing::warn!(unit = %self.name, %error, "a result was not told"),
+        }
+    }
+
+    /// Shows what an auditor drew.
+    async fn show(&mut self, it: &Inspect) {
+        for operation in &it.operations {
+            let evidence = match self.evidence.of(*operation) {
+                Some(evidence) => Some(evidence),
+                None => {
+                    let asked = AssertUnwindSafe(self.unit.evidence(*operation));
+                    asked.catch_unwind().await.unwrap_or(None)
+                }
+            };
+            let shown = self
+                .voice
+                .speaker()
+                .evidence(it.audit, *operation, evidence);
+            if let Err(error) = self.voice.handle().send(shown).await {
+                tracing::warn!(unit = %self.name, %error, "evidence was not shown");
+            }
+        }
+    }
+}
+
+fn failed(failure: &Failure) -> Told {
+    Told {
+        status: Status::Failed,
+        output: Some(failure.body()),
+        evidence: None,
+        usage: BTreeMap::new(),
+    }
+}
+
+fn panicked(panic: &(dyn std::any::Any + Send)) -> Failure {
+    let text = panic
+        .downcast_ref::<&str>()
+        .copied()
+        .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
+        .unwrap_or("no reason given");
+    Failure::new(format!("the unit panicked: {text}"))
+}
+
+/// The evidence of recent operations; the oldest makes room.
+#[derive(Debug, Default)]
+struct Evidence {
+    by_operation: HashMap<MessageId, String>,
+    order: VecDeque<MessageId>,
+}
+
+impl Evidence {
+    fn keep(&mut self, operation: MessageId, evidence: String) {
+        if self.by_operation.insert(operation, evidence).is_none() {
+            self.order.push_back(operation);
+        }
+        if self.order.len() > EVIDENCE_MAX
+            && let Some(oldest) = self.order.pop_front()
+        {
+            self.by_operation.remove(&oldest);
+        }
+    }
+
+    fn of(&self, operation: MessageId) -> Option<String> {
+        self.by_operation.get(&operation).cloned()
+    }
+}
