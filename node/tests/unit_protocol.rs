@@ -34,7 +34,8 @@ async fn register_work_and_leave() {
     assert!(operation["deadline"].as_u64().is_some());
     assert!(operation["correlation_id"].as_str().is_some());
 
-    line.result(&operation, "completed", json!({"hash": "y"})).await;
+    line.result(&operation, "completed", json!({"hash": "y"}))
+        .await;
     let ack = line.expect("result_ack").await;
     assert_eq!(ack["id"], id);
     assert_eq!(ack["verdict"], "accepted");
@@ -74,7 +75,8 @@ async fn a_cut_connection_resumes_with_what_it_had() {
     let operation = line.expect("operation").await;
     // The socket is cut without a word.
     drop(line);
-    site.until("/v1/units/u", |it| it["connected"] == false).await;
+    site.until("/v1/units/u", |it| it["connected"] == false)
+        .await;
 
     let mut line = site.connect().await;
     line.say(json!({"type": "register", "name": "u", "capabilities": ["c"], "capacity": 2, "resume": session}))
@@ -101,7 +103,10 @@ async fn stale_attempts_and_sessions_are_refused() {
     let first = line.expect("operation").await;
     line.result(&first, "failed", json!("no")).await;
     let ack = line.expect("result_ack").await;
-    assert_eq!((&ack["verdict"], &ack["state"]), (&json!("accepted"), &json!("retrying")));
+    assert_eq!(
+        (&ack["verdict"], &ack["state"]),
+        (&json!("accepted"), &json!("retrying"))
+    );
     let second = line.expect("operation").await;
     assert_eq!(second["attempt"], 2);
 
@@ -142,7 +147,10 @@ async fn only_what_may_be_done_twice_is_tried_again_after_a_loss() {
     // A new session of the same unit gets the other.
     let (mut line, _) = site.unit(register).await;
     let again = line.expect("operation").await;
-    assert_eq!((&again["id"], &again["attempt"]), (&json!(often), &json!(2)));
+    assert_eq!(
+        (&again["id"], &again["attempt"]),
+        (&json!(often), &json!(2))
+    );
     line.result(&again, "completed", json!(2)).await;
     line.expect("result_ack").await;
     assert_eq!(site.ended(&often).await["state"], "completed");

@@ -133,7 +133,9 @@ impl Site {
     /// How many messages of a type are on the log.
     pub fn count(&self, kind: &str) -> usize {
         let records = self.records();
-        let of_kind = records.iter().filter(|it| it.message.payload.kind() == kind);
+        let of_kind = records
+            .iter()
+            .filter(|it| it.message.payload.kind() == kind);
         of_kind.count()
     }
 }
@@ -172,7 +174,10 @@ pub async fn http(
     let response = sender.send_request(request).await.unwrap();
     let status = response.status().as_u16();
     let bytes = response.into_body().collect().await.unwrap().to_bytes();
-    (status, serde_json::from_slice(&bytes).unwrap_or(Value::Null))
+    (
+        status,
+        serde_json::from_slice(&bytes).unwrap_or(Value::Null),
+    )
 }
 
 /// A unit's connection.
