@@ -29,3 +29,7 @@ pub mod close {
     /// The unit did not read what it was sent; it may resume.
     pub const SLOW: u16 = 4_008;
 }
+
+/// A capability that nobody asks for. S1 takes no unit without one, and a unit
+/// that drains wants no work.
+pub const DRAINING: &str = "vsm:draining";

@@ -37,13 +37,14 @@ use super::{Failure, Output, Unit, UnitError, Voice, Work};
 use crate::{
     api::Shared,
     runtime::SendError,
-    unit::session::{self, Attempt, Told},
+    unit::{
+        DRAINING,
+        session::{self, Attempt, Told},
+    },
 };
 
 /// How much evidence is remembered.
 const EVIDENCE_MAX: usize = 1_024;
-/// A capability that nobody asks for: S1 takes no unit without one.
-const DRAINING: &str = "vsm:draining";
 /// How long a unit that can't be registered again waits before it tries.
 const PAUSE: Duration = Duration::from_millis(200);
 
