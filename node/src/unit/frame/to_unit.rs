@@ -14,6 +14,18 @@ use vsm_core::{
 
 use crate::api::problem::Problem;
 
+/// The types of frames that the node sends.
+pub const TO_UNIT_TYPES: &[&str] = &[
+    "registered",
+    "operation",
+    "result_ack",
+    "closed",
+    "plan_answer",
+    "bargain_answer",
+    "audit",
+    "error",
+];
+
 /// A frame to a unit.
 #[derive(Debug, Serialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
