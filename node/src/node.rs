@@ -33,6 +33,8 @@ use crate::{
 
 /// How long a node that failed takes to tell its clients.
 const FAREWELL: Duration = Duration::from_secs(2);
+/// What units have to leave in, beyond the time to finish.
+const GRACE: Duration = Duration::from_secs(2);
 
 /// A node could not start.
 #[derive(Debug, thiserror::Error)]
@@ -316,10 +318,27 @@ impl Node {
     pub async fn stop(mut self, reason: &str) {
         self.api.stopping.cancel();
         while self.tasks.join_next().await.is_some() {}
-        while self.units.join_next().await.is_some() {}
+        self.units_left().await;
         self.runtime.stop(reason).await;
         self.ended.cancel();
         while self.watchers.join_next().await.is_some() {}
+    }
+}
+
+impl Node {
+    /// Waits until every unit has finished and left, inside and outside. They
+    /// have limits of their own; this one is for a log that answers nothing.
+    async fn units_left(&mut self) {
+        let limit = Duration::from_millis(self.api.config.node.drain_ms) + GRACE;
+        self.api.unit_tasks.close();
+        let left = async {
+            while self.units.join_next().await.is_some() {}
+            self.api.unit_tasks.wait().await;
+        };
+        if tokio::time::timeout(limit, left).await.is_err() {
+            tracing::warn!("units did not leave in time");
+            self.units.shutdown().await;
+        }
     }
 }
 

@@ -159,3 +159,13 @@ async fn a_node_that_stops_says_so() {
         .unwrap()
         .unwrap();
 }
+
+#[tokio::test]
+async fn a_stopped_unit_is_told() {
+    let site = Site::start().await;
+    let (mut line, _) = site.unit(json!({"name": "u", "capabilities": ["c"]})).await;
+    site.stop_unit("u").await;
+    let error = line.expect("error").await;
+    assert_eq!(error["code"], "stopped");
+    assert_eq!(line.closed().await, close::STOPPED);
+}

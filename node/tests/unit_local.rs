@@ -277,3 +277,30 @@ async fn a_unit_that_is_refused_keeps_the_node_from_starting() {
         other => panic!("{:?}", other.err()),
     }
 }
+
+#[tokio::test]
+async fn a_unit_that_an_operator_stops_stays_away() {
+    let site = site(&Worker::default()).await;
+    site.stop_unit("worker").await;
+    site.until("/v1/units", |it| it["units"] == json!([])).await;
+    tokio::time::sleep(Duration::from_millis(1_500)).await;
+    assert_eq!(site.get("/v1/units").await["units"], json!([]));
+    site.node.stop("test").await;
+}
+
+#[tokio::test]
+async fn a_session_that_ended_is_begun_anew() {
+    let site = site(&Worker::default()).await;
+    let unit = site.get("/v1/units/worker").await;
+    let left = vsm_node::unit::session::Speaker {
+        name: "worker".parse().unwrap(),
+        session: vsm_core::Seq(unit["session"].as_u64().unwrap()),
+        principal: "test".parse().unwrap(),
+    };
+    let handle = site.node.handle();
+    handle.send(left.left(true)).await.unwrap();
+    site.until("/v1/units/worker", |it| it["session"] != unit["session"])
+        .await;
+    let ended = site.ended(&site.submit("do", json!("echo")).await).await;
+    assert_eq!(ended["state"], "completed");
+}

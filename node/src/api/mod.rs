@@ -39,7 +39,7 @@ use axum::{
 };
 use parking_lot::RwLock;
 use tokio::sync::Semaphore;
-use tokio_util::sync::CancellationToken;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use self::{
     bodies::Bodies,
@@ -65,6 +65,8 @@ pub struct Api {
     pub unit_lines: Semaphore,
     /// Followers of the log that may still connect.
     pub streams: Arc<Semaphore>,
+    /// Connections of units. They outlive the request that they began as.
+    pub unit_tasks: TaskTracker,
     /// Set when the node begins to stop: connections that stay open end.
     pub stopping: CancellationToken,
 }
@@ -87,6 +89,7 @@ impl Api {
             tokens: RwLock::new(tokens),
             request_key,
             bodies: Bodies::default(),
+            unit_tasks: TaskTracker::new(),
             stopping: CancellationToken::new(),
         }
     }

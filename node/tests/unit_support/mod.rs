@@ -13,8 +13,12 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::net::TcpStream;
 use tokio_tungstenite::{WebSocketStream, client_async, tungstenite::Message};
-use vsm_core::{Millis, Record};
-use vsm_node::{Node, NodeBuilder, config::Config, runtime::journal};
+use vsm_core::{Millis, Record, Role, Text, payload::command::Stop};
+use vsm_node::{
+    Node, NodeBuilder,
+    config::Config,
+    runtime::{Root, journal},
+};
 
 /// How long a test waits for what must come.
 pub const PATIENCE: Duration = Duration::from_secs(20);
@@ -110,6 +114,16 @@ impl Site {
         let ended = ["completed", "failed", "timed_out", "cancelled"];
         assert!(ended.contains(&state), "{found}");
         found
+    }
+
+    /// An operator has control stop a unit.
+    pub async fn stop_unit(&self, unit: &str) {
+        let stop = Stop {
+            unit: unit.parse().unwrap(),
+            reason: Text::cut("enough"),
+        };
+        let root = Root::new(Role::Operator, Role::S3, stop, "test".parse().unwrap());
+        self.node.handle().send(root).await.unwrap();
     }
 
     /// Waits until something is so.

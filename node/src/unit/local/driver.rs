@@ -12,7 +12,7 @@
 //! run, once it has left.
 
 use std::{
-    collections::{BTreeMap, HashMap, VecDeque},
+    collections::{BTreeMap, HashMap},
     panic::AssertUnwindSafe,
     sync::Arc,
     time::Duration,
@@ -33,7 +33,7 @@ use vsm_core::{
     },
 };
 
-use super::{Failure, Output, Unit, UnitError, Voice, Work};
+use super::{Failure, Output, Unit, UnitError, Voice, Work, evidence::Evidence};
 use crate::{
     api::Shared,
     runtime::SendError,
@@ -43,8 +43,6 @@ use crate::{
     },
 };
 
-/// How much evidence is remembered.
-const EVIDENCE_MAX: usize = 1_024;
 /// How long a unit that can't be registered again waits before it tries.
 const PAUSE: Duration = Duration::from_millis(200);
 
@@ -59,6 +57,8 @@ struct Driver<U> {
     heartbeat: Duration,
     running: HashMap<Attempt, CancellationToken>,
     performing: JoinSet<Performed>,
+    /// Auditors who wait for the unit's own code.
+    showing: JoinSet<()>,
     /// Results that are not acknowledged, and since when they are told.
     results: BTreeMap<Attempt, (Told, Instant)>,
     evidence: Evidence,
@@ -87,6 +87,7 @@ pub(super) async fn run<U: Unit>(
         heartbeat: Duration::from_secs(5),
         running: HashMap::new(),
         performing: JoinSet::new(),
+        showing: JoinSet::new(),
         results: BTreeMap::new(),
         evidence: Evidence::default(),
         kept: 0,
@@ -219,6 +220,7 @@ impl<U: Unit> Driver<U> {
             cancelled.cancel();
         }
         self.performing.shutdown().await;
+        self.showing.shutdown().await;
         let speaker = self.voice.speaker();
         let hub = &self.api.handle.shared().hub;
         hub.disconnect(&speaker.name, speaker.session);
@@ -314,7 +316,7 @@ impl<U: Unit> Driver<U> {
                     cancelled.cancel();
                 }
             }
-            Operations::Inspect(it) => self.show(it).await,
+            Operations::Inspect(it) => self.show(it),
             Operations::RegisterRefused(it) => self.refused(record, it).await,
             // Plans and bargains are answered to whoever asked.
             _ => {}
@@ -413,24 +415,30 @@ impl<U: Unit> Driver<U> {
         }
     }
 
-    /// Shows what an auditor drew.
-    async fn show(&mut self, it: &Inspect) {
-        for operation in &it.operations {
-            let evidence = match self.evidence.of(*operation) {
-                Some(evidence) => Some(evidence),
-                None => {
-                    let asked = AssertUnwindSafe(self.unit.evidence(*operation));
-                    asked.catch_unwind().await.unwrap_or(None)
+    /// Shows what an auditor drew. The unit's own code may take its time.
+    fn show(&mut self, it: &Inspect) {
+        while self.showing.try_join_next().is_some() {}
+        let (unit, voice, audit) = (self.unit.clone(), self.voice.clone(), it.audit);
+        let sample: Vec<_> = it
+            .operations
+            .iter()
+            .map(|operation| (*operation, self.evidence.of(*operation)))
+            .collect();
+        self.showing.spawn(async move {
+            for (operation, kept) in sample {
+                let evidence = match kept {
+                    Some(evidence) => Some(evidence),
+                    None => {
+                        let asked = AssertUnwindSafe(async { unit.evidence(operation).await });
+                        asked.catch_unwind().await.unwrap_or(None)
+                    }
+                };
+                let shown = voice.speaker().evidence(audit, operation, evidence);
+                if let Err(error) = voice.handle().send(shown).await {
+                    tracing::warn!(%error, "evidence was not shown");
                 }
-            };
-            let shown = self
-                .voice
-                .speaker()
-                .evidence(it.audit, *operation, evidence);
-            if let Err(error) = self.voice.handle().send(shown).await {
-                tracing::warn!(unit = %self.name, %error, "evidence was not shown");
             }
-        }
+        });
     }
 }
 
@@ -450,28 +458,4 @@ fn panicked(panic: &(dyn std::any::Any + Send)) -> Failure {
         .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
         .unwrap_or("no reason given");
     Failure::new(format!("the unit panicked: {text}"))
-}
-
-/// The evidence of recent operations; the oldest makes room.
-#[derive(Debug, Default)]
-struct Evidence {
-    by_operation: HashMap<MessageId, String>,
-    order: VecDeque<MessageId>,
-}
-
-impl Evidence {
-    fn keep(&mut self, operation: MessageId, evidence: String) {
-        if self.by_operation.insert(operation, evidence).is_none() {
-            self.order.push_back(operation);
-        }
-        if self.order.len() > EVIDENCE_MAX
-            && let Some(oldest) = self.order.pop_front()
-        {
-            self.by_operation.remove(&oldest);
-        }
-    }
-
-    fn of(&self, operation: MessageId) -> Option<String> {
-        self.by_operation.get(&operation).cloned()
-    }
 }

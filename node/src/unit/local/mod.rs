@@ -11,6 +11,7 @@
 //! ended with the process begins a new session in the next run.
 
 mod driver;
+mod evidence;
 mod voice;
 mod work;
 

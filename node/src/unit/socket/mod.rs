@@ -49,21 +49,23 @@ use crate::{
 pub async fn connect(State(api): State<Shared>, caller: Caller, upgrade: Upgrade) -> Answer {
     let principal = caller.may(Action::BeUnit)?.clone();
     let max = body::body_max(&api);
+    let tasks = api.unit_tasks.clone();
+    let talking = move |socket| async move {
+        let Ok(_permit) = api.unit_lines.try_acquire() else {
+            let problem = Problem::new(
+                Kind::Overloaded,
+                "as many units as may be are connected (units.connections_max)",
+            );
+            refuse(socket, &problem).await;
+            return;
+        };
+        serve(&api, socket, principal).await;
+    };
     let response: Response = upgrade
         .wanted()?
         .max_message_size(max)
         .max_frame_size(max)
-        .on_upgrade(move |socket| async move {
-            let Ok(_permit) = api.unit_lines.try_acquire() else {
-                let problem = Problem::new(
-                    Kind::Overloaded,
-                    "as many units as may be are connected (units.connections_max)",
-                );
-                refuse(socket, &problem).await;
-                return;
-            };
-            serve(&api, socket, principal).await;
-        });
+        .on_upgrade(move |socket| tasks.track_future(talking(socket)));
     Ok(response)
 }
 
