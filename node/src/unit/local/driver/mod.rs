@@ -11,14 +11,14 @@
 //! begun, and what it is given all the same is tried elsewhere, or in the next
 //! run, once it has left.
 
+mod attempts;
+
 use std::{
     collections::{BTreeMap, HashMap},
-    panic::AssertUnwindSafe,
     sync::Arc,
     time::Duration,
 };
 
-use futures_util::FutureExt;
 use tokio::{
     sync::{mpsc, oneshot},
     task::JoinSet,
@@ -26,17 +26,16 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 use vsm_core::{
-    MessageId, Millis, Name, Payload, Record,
+    Millis, Name, Payload, Record,
     payload::{
         Operations,
-        operations::{Capability, Dispatch, Inspect, Register, RegisterRefused, Session, Status},
+        operations::{Capability, Register, RegisterRefused, Session},
     },
 };
 
-use super::{Failure, Output, Unit, UnitError, Voice, Work, evidence::Evidence};
+use super::{Failure, Output, Unit, UnitError, Voice, evidence::Evidence};
 use crate::{
     api::Shared,
-    runtime::SendError,
     unit::{
         DRAINING,
         session::{self, Attempt, Told},
@@ -322,140 +321,4 @@ impl<U: Unit> Driver<U> {
             _ => {}
         }
     }
-
-    /// Begins an operation, unless it runs or is done already.
-    async fn begin(&mut self, it: &Dispatch, correlation: MessageId) {
-        self.kept = self.kept.saturating_sub(1);
-        let attempt = Attempt {
-            operation: it.operation,
-            session: it.session,
-            number: it.attempt,
-        };
-        if let Some((told, _)) = self.results.get(&attempt) {
-            let told = told.clone();
-            return self.tell(attempt, told).await;
-        }
-        if self.running.contains_key(&attempt) || (self.draining && self.is_idempotent(it)) {
-            return;
-        }
-        let payload = match self.api.bodies.read(&self.api.handle, it.payload).await {
-            Ok(payload) => payload.unwrap_or_default(),
-            Err(error) => {
-                tracing::error!(error, operation = %it.operation, "a payload can't be read");
-                let failure = Failure::new("the payload can't be read");
-                return self.done(attempt, Err(failure)).await;
-            }
-        };
-        let cancelled = CancellationToken::new();
-        let work = Work {
-            operation: it.operation,
-            attempt: it.attempt,
-            capability: it.capability.clone(),
-            payload,
-            deadline: it.deadline,
-            correlation,
-            cancelled: cancelled.clone(),
-            voice: self.voice.clone(),
-        };
-        self.running.insert(attempt, cancelled);
-        let unit = self.unit.clone();
-        self.performing.spawn(async move {
-            let performing = AssertUnwindSafe(async move { unit.perform(work).await });
-            let outcome = performing.catch_unwind().await;
-            (
-                attempt,
-                outcome.unwrap_or_else(|panic| Err(panicked(&*panic))),
-            )
-        });
-    }
-
-    fn is_idempotent(&self, it: &Dispatch) -> bool {
-        let mut declared = self.unit.capabilities().into_iter();
-        declared.any(|offered| offered.name == it.capability && offered.idempotent)
-    }
-
-    /// An attempt is over: tells so until that is acknowledged.
-    async fn done(&mut self, attempt: Attempt, outcome: Result<Output, Failure>) {
-        self.running.remove(&attempt);
-        let told = match outcome {
-            Ok(output) => Told {
-                status: Status::Completed,
-                evidence: output.evidence.as_deref().map(session::commitment),
-                output: Some(output.body).filter(|body| !body.is_empty()),
-                usage: {
-                    if let Some(evidence) = output.evidence {
-                        self.evidence.keep(attempt.operation, evidence);
-                    }
-                    output.usage
-                },
-            },
-            Err(failure) => failed(&failure),
-        };
-        self.results.insert(attempt, (told.clone(), Instant::now()));
-        self.tell(attempt, told).await;
-    }
-
-    async fn tell(&mut self, attempt: Attempt, told: Told) {
-        let root = self.voice.speaker().outcome(attempt, told);
-        let error = match self.voice.handle().send(root).await {
-            Ok(_) => return,
-            Err(error) => error,
-        };
-        match error {
-            // What the node can't take is answered otherwise.
-            SendError::BodyLength { .. } | SendError::Refused(_) | SendError::Metadata(_) => {
-                let told = failed(&Failure::new(&error));
-                self.results.insert(attempt, (told.clone(), Instant::now()));
-                let root = self.voice.speaker().outcome(attempt, told);
-                if let Err(error) = self.voice.handle().send(root).await {
-                    tracing::warn!(unit = %self.name, %error, "a result was not told");
-                }
-            }
-            error => tracing::warn!(unit = %self.name, %error, "a result was not told"),
-        }
-    }
-
-    /// Shows what an auditor drew. The unit's own code may take its time.
-    fn show(&mut self, it: &Inspect) {
-        while self.showing.try_join_next().is_some() {}
-        let (unit, voice, audit) = (self.unit.clone(), self.voice.clone(), it.audit);
-        let sample: Vec<_> = it
-            .operations
-            .iter()
-            .map(|operation| (*operation, self.evidence.of(*operation)))
-            .collect();
-        self.showing.spawn(async move {
-            for (operation, kept) in sample {
-                let evidence = match kept {
-                    Some(evidence) => Some(evidence),
-                    None => {
-                        let asked = AssertUnwindSafe(async { unit.evidence(operation).await });
-                        asked.catch_unwind().await.unwrap_or(None)
-                    }
-                };
-                let shown = voice.speaker().evidence(audit, operation, evidence);
-                if let Err(error) = voice.handle().send(shown).await {
-                    tracing::warn!(%error, "evidence was not shown");
-                }
-            }
-        });
-    }
-}
-
-fn failed(failure: &Failure) -> Told {
-    Told {
-        status: Status::Failed,
-        output: Some(failure.body()),
-        evidence: None,
-        usage: BTreeMap::new(),
-    }
-}
-
-fn panicked(panic: &(dyn std::any::Any + Send)) -> Failure {
-    let text = panic
-        .downcast_ref::<&str>()
-        .copied()
-        .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
-        .unwrap_or("no reason given");
-    Failure::new(format!("the unit panicked: {text}"))
 }
