@@ -169,3 +169,40 @@ async fn a_stopped_unit_is_told() {
     assert_eq!(error["code"], "stopped");
     assert_eq!(line.closed().await, close::STOPPED);
 }
+
+#[tokio::test]
+async fn a_unit_may_write_before_it_reads() {
+    let site = Site::with(
+        |it| {
+            it.api.slow_reader_ms = 2_000;
+            it.model.operations.heartbeat.0 = 20_000;
+        },
+        |it| it,
+    )
+    .await;
+    let (mut line, _) = site
+        .unit(json!({"name": "u", "capabilities": ["c"], "capacity": 100}))
+        .await;
+    let mut operations = Vec::new();
+    for _ in 0..20 {
+        site.submit("c", json!(1)).await;
+        operations.push(line.expect("operation").await);
+    }
+    // More than the system's buffers hold, in both directions.
+    let long = json!("x".repeat(900_000));
+    for _ in 0..20 {
+        site.submit("c", long.clone()).await;
+    }
+    for operation in &operations {
+        line.result(operation, "completed", long.clone()).await;
+    }
+    for operation in &operations {
+        let id = operation["id"].as_str().unwrap();
+        assert_eq!(site.ended(id).await["state"], "completed");
+    }
+    // The node may have to wait for us to read, but not for so long.
+    for _ in 0..40 {
+        let frame = line.hear().await;
+        assert_ne!(frame["type"], "error", "{frame}");
+    }
+}

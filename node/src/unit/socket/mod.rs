@@ -128,9 +128,9 @@ async fn serve(api: &Shared, socket: WebSocket, principal: Principal) {
         Err(end) => return hang_up(&mut sink, &end).await,
     };
     let taken_on = entered.taken_on();
-    let (mut unit, answer) = Connected::new(entered);
+    let (unit, line, answer) = Connected::new(entered);
     let end = match unit.deliver(api, &mut sink, vec![answer]).await {
-        Ok(()) => unit.run(api, &mut sink, &mut stream).await,
+        Ok(()) => unit.run(api, line, &mut sink, &mut stream).await,
         Err(end) => end,
     };
     if !taken_on {
@@ -201,7 +201,7 @@ async fn reject(
     *malformed += 1;
     write(api, sink, [frame::error(problem)]).await?;
     if *malformed >= api.config.units.malformed_max {
-        return Err(End::Close(close_code::POLICY, "too many malformed frames"));
+        return Err(too_many());
     }
     Ok(())
 }
@@ -267,4 +267,8 @@ fn gone(error: &SendError) -> End {
 
 fn stopping() -> End {
     End::Close(close_code::RESTART, "the node is stopping")
+}
+
+fn too_many() -> End {
+    End::Close(close_code::POLICY, "too many malformed frames")
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use axum::extract::ws::{Message, WebSocket, close_code};
 use bytes::Bytes;
 use futures_util::{stream::SplitSink, stream::SplitStream};
+use parking_lot::Mutex;
 use serde_json::value::RawValue;
 use tokio::sync::mpsc;
 use vsm_core::{
@@ -12,7 +13,7 @@ use vsm_core::{
     payload::{Operations, operations::UnitSays},
 };
 
-use super::{End, Incoming, gone, next_frame, references::References, reject, stopping, write};
+use super::{End, Incoming, gone, next_frame, references::References, stopping, too_many, write};
 use crate::{
     api::{Shared, problem::Problem},
     runtime::{Root, SendError},
@@ -25,80 +26,133 @@ use crate::{
 
 /// How many messages are written before the socket is flushed.
 const BATCH: usize = 64;
+/// And how many bytes.
+const BATCH_BYTES: usize = 1 << 20;
+/// Refusals that may wait to be written.
+const COMPLAINTS: usize = 8;
 
 /// A unit that was taken on.
 pub(super) struct Connected {
     pub(super) speaker: Speaker,
-    line: mpsc::Receiver<Arc<Record>>,
-    references: References,
-    malformed: u32,
+    /// Both directions need them, and neither waits while it has them.
+    references: Mutex<References>,
+}
+
+/// What the node says to a unit, durable and in order.
+pub(super) type Line = mpsc::Receiver<Arc<Record>>;
+
+/// What came of a unit's frame, for the unit to see.
+enum Complaint {
+    /// It was refused.
+    Refused(Problem),
+    /// And it was one too many.
+    Enough(Problem),
 }
 
 impl Connected {
-    /// A unit, and the answer to its registration.
-    pub(super) fn new(entered: Entered) -> (Self, Arc<Record>) {
+    /// A unit, its line, and the answer to its registration.
+    pub(super) fn new(entered: Entered) -> (Self, Line, Arc<Record>) {
         let unit = Self {
             speaker: entered.speaker,
-            line: entered.line,
-            references: References::default(),
-            malformed: 0,
+            references: Mutex::default(),
         };
-        (unit, entered.answer)
+        (unit, entered.line, entered.answer)
     }
 
     /// Passes what comes from either side on to the other, until one ends.
+    /// Neither direction waits for the other: a unit may write a long result
+    /// before it reads what is written to it.
     pub(super) async fn run(
-        &mut self,
+        &self,
         api: &Shared,
+        line: Line,
         sink: &mut SplitSink<WebSocket, Message>,
         stream: &mut SplitStream<WebSocket>,
     ) -> End {
+        let (complaints, told) = mpsc::channel(COMPLAINTS);
+        tokio::select! {
+            end = self.hear(api, stream, complaints) => end,
+            end = self.speak(api, line, told, sink) => end,
+            () = api.stopping.cancelled() => stopping(),
+        }
+    }
+
+    /// Takes frames in.
+    async fn hear(
+        &self,
+        api: &Shared,
+        stream: &mut SplitStream<WebSocket>,
+        complaints: mpsc::Sender<Complaint>,
+    ) -> End {
+        let mut malformed = 0;
+        loop {
+            let taken = match next_frame(api, stream).await {
+                Ok(FromUnit::Leave) => return End::Orderly,
+                Ok(frame) => self.take(api, frame).await,
+                Err(Incoming::Bad(problem)) => Err(Refused::Frame(problem)),
+                Err(Incoming::End(end)) => return end,
+            };
+            let problem = match taken {
+                Ok(()) => {
+                    malformed = 0;
+                    continue;
+                }
+                Err(Refused::Frame(problem)) => problem,
+                Err(Refused::Node(end)) => return end,
+            };
+            malformed += 1;
+            if malformed >= api.config.units.malformed_max {
+                // Whoever writes ends it, once that is written.
+                let _ = complaints.send(Complaint::Enough(problem)).await;
+                return std::future::pending().await;
+            }
+            if complaints.send(Complaint::Refused(problem)).await.is_err() {
+                return End::Lost;
+            }
+        }
+    }
+
+    /// Writes what the node has to say.
+    async fn speak(
+        &self,
+        api: &Shared,
+        mut line: Line,
+        mut complaints: mpsc::Receiver<Complaint>,
+        sink: &mut SplitSink<WebSocket, Message>,
+    ) -> End {
         let mut waiting = Vec::with_capacity(BATCH);
         loop {
-            tokio::select! {
-                frame = next_frame(api, stream) => {
-                    let taken = match frame {
-                        Ok(FromUnit::Leave) => return End::Orderly,
-                        Ok(frame) => self.take(api, frame).await,
-                        Err(Incoming::Bad(problem)) => Err(Refused::Frame(problem)),
-                        Err(Incoming::End(end)) => return end,
-                    };
-                    match taken {
-                        Ok(()) => self.malformed = 0,
-                        Err(Refused::Frame(problem)) => {
-                            let done = reject(api, sink, &problem, &mut self.malformed).await;
-                            if let Err(end) = done {
-                                return end;
-                            }
-                        }
-                        Err(Refused::Node(end)) => return end,
-                    }
-                }
-                count = self.line.recv_many(&mut waiting, BATCH) => {
+            let spoken = tokio::select! {
+                count = line.recv_many(&mut waiting, BATCH) => {
                     if count == 0 {
                         return self.without_line(api).await;
                     }
                     let records = std::mem::take(&mut waiting);
-                    if let Err(end) = self.deliver(api, sink, records).await {
-                        return end;
+                    self.deliver(api, sink, records).await
+                }
+                Some(complaint) = complaints.recv() => match complaint {
+                    Complaint::Refused(problem) => write(api, sink, [frame::error(&problem)]).await,
+                    Complaint::Enough(problem) => {
+                        let written = write(api, sink, [frame::error(&problem)]).await;
+                        written.and(Err(too_many()))
                     }
-                }
-                () = api.stopping.cancelled() => {
-                    return stopping();
-                }
+                },
+            };
+            if let Err(end) = spoken {
+                return end;
             }
         }
     }
 
     /// Writes messages as frames.
     pub(super) async fn deliver(
-        &mut self,
+        &self,
         api: &Shared,
         sink: &mut SplitSink<WebSocket, Message>,
         records: Vec<Arc<Record>>,
     ) -> Result<(), End> {
         let mut frames = Vec::with_capacity(records.len());
-        let mut end = None;
+        let (mut end, mut bytes) = (None, 0);
         for record in records {
             if let Payload::Operations(Operations::RegisterRefused(_)) = &record.message.payload {
                 // It may be about an older session of the same unit.
@@ -113,7 +167,13 @@ impl Connected {
             let payload = self.payload(api, &record).await?;
             let reference = self.reference(&record);
             let max = api.config.storage.body_bytes_max;
-            frames.extend(frame::to_unit(&record.message, &payload, reference, max));
+            let frame = frame::to_unit(&record.message, &payload, reference.as_ref(), max);
+            bytes += frame.as_ref().map_or(0, String::len);
+            frames.extend(frame);
+            if bytes >= BATCH_BYTES {
+                write(api, sink, std::mem::take(&mut frames)).await?;
+                bytes = 0;
+            }
         }
         write(api, sink, frames).await?;
         end.map_or(Ok(()), Err)
@@ -141,19 +201,19 @@ impl Connected {
         Ok(raw(body))
     }
 
-    fn reference(&self, record: &Record) -> Option<&Text> {
+    fn reference(&self, record: &Record) -> Option<Text> {
         let Payload::Operations(payload) = &record.message.payload else {
             return None;
         };
         match payload {
-            Operations::PlanAnswer(it) => self.references.of(it.plan),
-            Operations::BargainAnswer(it) => self.references.of(it.bargain),
+            Operations::PlanAnswer(it) => self.references.lock().of(it.plan).cloned(),
+            Operations::BargainAnswer(it) => self.references.lock().of(it.bargain).cloned(),
             _ => None,
         }
     }
 
     /// Makes a message of a frame.
-    fn root(&mut self, frame: FromUnit) -> Result<Root, Problem> {
+    fn root(&self, frame: FromUnit) -> Result<Root, Problem> {
         Ok(match frame {
             FromUnit::Register(_) | FromUnit::Leave => {
                 return Err(Problem::field(
@@ -170,7 +230,7 @@ impl Connected {
             }),
             FromUnit::Plan(it) => {
                 let root = self.speaker.plan(it.resource, it.start, it.end);
-                self.references.remember(root.id, it.reference);
+                self.references.lock().remember(root.id, it.reference);
                 root
             }
             FromUnit::Bargain(mut it) => {
@@ -179,7 +239,7 @@ impl Connected {
                 let begins = matches!(say, UnitSays::Request { .. });
                 let root = self.speaker.bargain(say);
                 if begins {
-                    self.references.remember(root.id, reference);
+                    self.references.lock().remember(root.id, reference);
                 }
                 root
             }
@@ -190,7 +250,7 @@ impl Connected {
     }
 
     /// Takes a frame in.
-    async fn take(&mut self, api: &Shared, frame: FromUnit) -> Result<(), Refused> {
+    async fn take(&self, api: &Shared, frame: FromUnit) -> Result<(), Refused> {
         let told = match &frame {
             FromUnit::Result(it) => Some(attempt(it)),
             _ => None,
