@@ -5,6 +5,10 @@
 //!   connection lost ──► back-off ──► register with resume ──► results again
 //!   SIGTERM or SIGINT ──► no more work begun; what runs ends; leave; exit 0
 //! ```
+//!
+//! A unit that drains must be given nothing more that may be done only once:
+//! what it does not begin would be lost when it leaves. So it connects again
+//! and resumes its session with a capability that nobody asks for.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -29,7 +33,10 @@ use super::{
     shown::Evidence,
     signals::Signals,
 };
-use crate::cli::{Done, client::Client, exit::Exit};
+use crate::{
+    cli::{Done, client::Client, exit::Exit},
+    unit::DRAINING,
+};
 
 /// `vsm unit exec`
 #[derive(Debug, Args)]
@@ -107,8 +114,15 @@ struct Exec {
     holds: Vec<Hold>,
     needs: Needs,
     evidence: Evidence,
+    /// Operations of a resumed session that are still to come again.
+    kept: u64,
     draining: bool,
 }
+
+/// How long the node may take to answer a registration.
+const ANSWER: Duration = Duration::from_secs(10);
+/// How long a unit that has nothing left to do tries to say so.
+const GOODBYE: Duration = Duration::from_secs(5);
 
 /// Why the unit stops talking.
 enum Ended {
@@ -116,6 +130,8 @@ enum Ended {
     Left,
     /// The connection is gone.
     Lost(String),
+    /// It connects again, to drain.
+    Again,
     /// There is no sense in going on.
     Over(anyhow::Error),
     /// It was asked twice to stop.
@@ -141,12 +157,16 @@ pub async fn run(client: Client, args: ExecArgs) -> Done {
         running: HashMap::new(),
         processes: JoinSet::new(),
         results: BTreeMap::new(),
+        kept: 0,
         draining: false,
     };
     loop {
         let connecting = Line::connect(&client);
+        exec.kept = 0;
+        let done = exec.draining && exec.is_idle();
         let mut line = tokio::select! {
             line = connecting => line?,
+            () = tokio::time::sleep(GOODBYE), if done => return Ok(Exit::Ok),
             () = signals.next() => {
                 if exec.draining || exec.is_idle() {
                     return Ok(if exec.is_idle() { Exit::Ok } else { Exit::Failure });
@@ -157,6 +177,7 @@ pub async fn run(client: Client, args: ExecArgs) -> Done {
         };
         match exec.talk(&mut line, &mut signals).await {
             Ended::Left => return Ok(Exit::Ok),
+            Ended::Again => {}
             Ended::Lost(reason) => {
                 eprintln!("{reason}; connecting again");
                 tokio::time::sleep(Duration::from_millis(100)).await;
@@ -172,7 +193,10 @@ pub async fn run(client: Client, args: ExecArgs) -> Done {
 
 impl Exec {
     fn is_idle(&self) -> bool {
-        self.running.is_empty() && self.results.is_empty() && self.needs.waiting() == 0
+        self.kept == 0
+            && self.running.is_empty()
+            && self.results.is_empty()
+            && self.needs.waiting() == 0
     }
 
     fn begin_to_drain(&mut self) {
@@ -188,9 +212,10 @@ impl Exec {
     /// Registers and works until the connection or the unit ends.
     async fn talk(&mut self, line: &mut Line, signals: &mut Signals) -> Ended {
         line.say(self.register()).await;
-        match self.registered(line).await {
-            Ok(()) => {}
-            Err(ended) => return ended,
+        match tokio::time::timeout(ANSWER, self.registered(line)).await {
+            Ok(Ok(())) => {}
+            Ok(Err(ended)) => return ended,
+            Err(_) => return Ended::Lost("the node does not answer".into()),
         }
         for result in self.results.values() {
             line.say(result.clone()).await;
@@ -245,22 +270,26 @@ impl Exec {
                         return Ended::AtOnce;
                     }
                     self.begin_to_drain();
-                    // Whatever may be done elsewhere is, once we have left.
-                    if self.args.idempotent {
-                        line.say_all(self.needs.let_go()).await;
+                    if !self.args.idempotent {
+                        return Ended::Again;
                     }
+                    // Whatever may be done elsewhere is, once we have left.
+                    line.say_all(self.needs.let_go()).await;
                 }
             }
         }
     }
 
     fn register(&self) -> String {
-        let capabilities: Vec<_> = self
-            .args
-            .capability
-            .iter()
-            .map(|name| json!({"name": name, "idempotent": self.args.idempotent}))
-            .collect();
+        let idempotent = self.args.idempotent;
+        let capabilities = if self.draining && !idempotent {
+            vec![json!({"name": DRAINING, "idempotent": true})]
+        } else {
+            let named = self.args.capability.iter();
+            named
+                .map(|name| json!({"name": name, "idempotent": idempotent}))
+                .collect()
+        };
         let mut frame = json!({
             "type": "register",
             "name": self.args.name,
@@ -279,6 +308,7 @@ impl Exec {
                 Heard::Frame(frame) if frame["type"] == "registered" => {
                     let number = |key: &str| frame[key].as_u64();
                     self.session = number("session");
+                    self.kept = number("kept").unwrap_or(0);
                     if let Some(millis) = number("heartbeat_ms") {
                         self.heartbeat = Duration::from_millis(millis.max(50));
                     }
@@ -373,6 +403,7 @@ impl Exec {
     /// An operation came in. What is to be said at once: its result, if it is
     /// known, or that it needs something.
     fn offered(&mut self, frame: &Value) -> Option<String> {
+        self.kept = self.kept.saturating_sub(1);
         let operation = match Operation::deserialize(frame) {
             Ok(operation) => operation,
             Err(error) => {
