@@ -124,7 +124,7 @@ fn subcommands(markdown: &str) -> Vec<Vec<String>> {
         });
         if let (true, Some(words)) = (fenced, words) {
             let is_name = |word: &&str| word.chars().all(|it| it.is_ascii_lowercase());
-            let words = words.split(' ').take_while(is_name).take(2);
+            let words = words.split_whitespace().take_while(is_name).take(2);
             found.push(words.map(str::to_owned).collect());
         }
     }
@@ -133,7 +133,7 @@ fn subcommands(markdown: &str) -> Vec<Vec<String>> {
 
 #[test]
 fn commands_are_found_in_a_page() {
-    let page = "```sh\nvsm log verify DIR\ncargo run --release -- bench bus # x\nls\n```\n\
+    let page = "```sh\nvsm log verify DIR\ncargo run --release -- bench bus   # x\nls\n```\n\
                 ```text\nvsm nothing\n```\nvsm prose\n";
     assert_eq!(
         subcommands(page),
