@@ -36,7 +36,7 @@ pub fn write(from: &Path, to: &Path, forged: &[(Record, Option<u64>)]) {
     write_with(from, to, forged, &BTreeMap::new());
 }
 
-/// As [`write`], with other bodies for some of the old records.
+/// As [`write()`], with other bodies for some of the old records.
 ///
 /// # Panics
 /// When the new log can't be written.
