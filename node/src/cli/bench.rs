@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use anyhow::Context;
 use clap::{Args, Subcommand};
 
 use super::{
@@ -48,7 +49,11 @@ pub fn run(global: &Global, command: &BenchCommand) -> Done {
     };
     // Beside the user's files: /tmp may be memory, and that is no disk.
     let directory = match &args.dir {
-        Some(dir) => tempfile::tempdir_in(dir)?,
+        Some(dir) => {
+            std::fs::create_dir_all(dir)
+                .with_context(|| format!("can't make {}", dir.display()))?;
+            tempfile::tempdir_in(dir)?
+        }
         None => tempfile::tempdir_in(".")?,
     };
     let runtime = tokio::runtime::Builder::new_multi_thread()

@@ -110,12 +110,6 @@ enum Command {
 #[must_use]
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
-    if matches!(
-        cli.command,
-        Command::Run(_) | Command::Dev(_) | Command::Bench(_)
-    ) {
-        use_small_pages();
-    }
     let done = match cli.command {
         Command::Dev(args) => dev::run(&cli.global, &args),
         Command::Work(args) => dev::work::run(&args),
@@ -131,16 +125,6 @@ pub fn main() -> ExitCode {
         Command::Log(command) => log::run(&cli.global, command),
     };
     exit::code(done)
-}
-
-/// Every thread has a heap of its own that it uses little of. With huge pages
-/// each of these costs 2 MiB at least, and an idle node twice the memory. Not
-/// for `unit exec`, whose programs would inherit it.
-fn use_small_pages() {
-    #[cfg(target_os = "linux")]
-    if let Err(error) = rustix::thread::disable_transparent_huge_pages(true) {
-        tracing::debug!(%error, "huge pages stay");
-    }
 }
 
 /// What a subcommand comes to: an exit code, or an error that is printed.
