@@ -1,12 +1,35 @@
 //! One operation as one process.
 
-use std::{process::Stdio, sync::Arc};
+use std::{path::Path, process::Stdio, sync::Arc};
 
 use serde_json::{Value, json, value::RawValue};
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWriteExt},
     process::Command,
 };
+
+/// Looks for a program as the system will, so that a name that is mistyped is
+/// found out before the first operation fails.
+///
+/// # Errors
+/// When there is no such program.
+pub fn find(program: &str) -> anyhow::Result<()> {
+    let is_path = Path::new(program).components().count() > 1 || program.contains('/');
+    let found = match is_path {
+        true => Path::new(program).is_file(),
+        false => std::env::var_os("PATH")
+            .iter()
+            .flat_map(std::env::split_paths)
+            .any(|dir| dir.join(program).is_file() || dir.join(format!("{program}.exe")).is_file()),
+    };
+    match (found, is_path) {
+        (true, _) => Ok(()),
+        (false, true) => anyhow::bail!("there is no program {program}"),
+        (false, false) => anyhow::bail!(
+            "there is no program {program} in PATH; one in this directory is ./{program}"
+        ),
+    }
+}
 
 /// How much of stderr goes into the result of a failure.
 const TAIL: usize = 4 << 10;
@@ -44,7 +67,7 @@ impl Outcome {
 }
 
 impl Job {
-    /// Runs the process. Dropping the future kills it.
+    /// Runs the process. Dropping the future kills it and what it started.
     pub async fn run(self) -> Outcome {
         let mut command = Command::new(&self.command[0]);
         command
@@ -64,6 +87,7 @@ impl Job {
                 return Outcome::failed(json!({"error": reason}));
             }
         };
+        let mut group = Group(child.id());
         let (stdin, stdout, stderr) =
             (child.stdin.take(), child.stdout.take(), child.stderr.take());
         let feeding = async {
@@ -74,7 +98,11 @@ impl Job {
             }
         };
         let (ended, (), output, errors) = tokio::join!(
-            child.wait(),
+            async {
+                let ended = child.wait().await;
+                group.0 = None;
+                ended
+            },
             feeding,
             read(stdout, self.output_max),
             tail(stderr),
@@ -90,6 +118,24 @@ impl Job {
                 "stderr": errors,
             })),
             Err(error) => Outcome::failed(json!({"error": error.to_string()})),
+        }
+    }
+}
+
+/// A process that leads a group of its own, until it has ended.
+struct Group(Option<u32>);
+
+impl Drop for Group {
+    /// Kills what the process started along with it: a script's programs would
+    /// go on otherwise. Its number is nobody else's yet, since nobody has
+    /// waited for it.
+    fn drop(&mut self) {
+        #[cfg(unix)]
+        if let Some(leader) = self
+            .0
+            .and_then(|it| rustix::process::Pid::from_raw(it.cast_signed()))
+        {
+            let _ = rustix::process::kill_process_group(leader, rustix::process::Signal::KILL);
         }
     }
 }
@@ -171,6 +217,40 @@ mod tests {
         assert_eq!(done.output, json!({"a": [1, 2]}));
         let done = run(&["sh", "-c", "echo \"$VSM_CAPABILITY\" it"], "null", 100).await;
         assert_eq!(done.output, json!("echo it"));
+    }
+
+    #[tokio::test]
+    async fn what_a_stopped_process_started_ends_with_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("pid");
+        // The shell has something left to do, so it does not become the sleep.
+        let script = format!("sleep 1000 & echo $! > {}; wait; true", file.display());
+        let job = tokio::spawn(async move { run(&["sh", "-c", &script], "null", 100).await });
+        let pid = loop {
+            match std::fs::read_to_string(&file).map(|text| text.trim().parse::<u32>()) {
+                Ok(Ok(pid)) => break pid,
+                _ => tokio::time::sleep(std::time::Duration::from_millis(10)).await,
+            }
+        };
+        job.abort();
+        // Gone, or dead and not collected yet.
+        let runs = || {
+            let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+            stat.rsplit(')')
+                .next()
+                .is_some_and(|it| !it.trim().is_empty() && !it.starts_with(" Z"))
+        };
+        while cfg!(target_os = "linux") && runs() {
+            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+        }
+    }
+
+    #[test]
+    fn programs_are_found() {
+        assert!(find("sh").is_ok() && find("/bin/sh").is_ok());
+        for nothing in ["no-such-program", "/no/such/program", "./no-such-program"] {
+            assert!(find(nothing).is_err(), "{nothing}");
+        }
     }
 
     #[tokio::test]
