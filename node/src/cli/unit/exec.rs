@@ -26,7 +26,7 @@ use tokio::{
 
 use super::{
     amount::Amount,
-    child::{Job, Outcome},
+    child::{self, Job, Outcome},
     hold::Hold,
     line::{Heard, Line, refused},
     need::{Answered, Needs},
@@ -121,6 +121,10 @@ struct Exec {
 
 /// How long the node may take to answer a registration.
 const ANSWER: Duration = Duration::from_secs(10);
+/// The pause before a lost connection is made again: at first, at most.
+const PAUSE: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(3));
+/// A connection that lasted so long was well.
+const WELL: Duration = Duration::from_secs(10);
 /// How long a unit that has nothing left to do tries to say so.
 const GOODBYE: Duration = Duration::from_secs(5);
 
@@ -143,6 +147,7 @@ enum Ended {
 /// # Errors
 /// When the node refuses it.
 pub async fn run(client: Client, args: ExecArgs) -> Done {
+    child::find(&args.command[0])?;
     let command = Arc::new(args.command.clone());
     let mut signals = Signals::hear(args.stop_with_stdin)?;
     let mut exec = Exec {
@@ -160,6 +165,7 @@ pub async fn run(client: Client, args: ExecArgs) -> Done {
         kept: 0,
         draining: false,
     };
+    let mut pause = PAUSE.0;
     loop {
         let connecting = Line::connect(&client);
         exec.kept = 0;
@@ -175,12 +181,18 @@ pub async fn run(client: Client, args: ExecArgs) -> Done {
                 continue;
             }
         };
+        let begun = Instant::now();
         match exec.talk(&mut line, &mut signals).await {
             Ended::Left => return Ok(Exit::Ok),
             Ended::Again => {}
             Ended::Lost(reason) => {
                 eprintln!("{reason}; connecting again");
-                tokio::time::sleep(Duration::from_millis(100)).await;
+                // A node that is full, or closes at once, is not hammered.
+                if begun.elapsed() > WELL {
+                    pause = PAUSE.0;
+                }
+                tokio::time::sleep(pause).await;
+                pause = (pause * 2).min(PAUSE.1);
             }
             Ended::Over(error) => return Err(error),
             Ended::AtOnce => {

@@ -17,9 +17,14 @@ const PAUSE: Duration = Duration::from_millis(200);
 /// Where that doubling ends.
 const PAUSE_MAX: Duration = Duration::from_secs(10);
 
+/// How long the node may take nothing of what it is sent.
+const TAKE: Duration = Duration::from_secs(20);
+
 /// A connection to the node.
 pub struct Line {
     socket: Socket,
+    /// The node does not read: nothing more is sent.
+    stuck: bool,
 }
 
 /// What comes through it.
@@ -45,7 +50,12 @@ impl Line {
         let mut said = false;
         loop {
             let error = match client.socket("/v1/unit").await {
-                Ok(socket) => return Ok(Self { socket }),
+                Ok(socket) => {
+                    return Ok(Self {
+                        socket,
+                        stuck: false,
+                    });
+                }
                 Err(error) => error,
             };
             if is_final(&error) {
@@ -64,7 +74,14 @@ impl Line {
 
     /// Sends a frame. A connection that is gone is noticed by [`Line::hear`].
     pub async fn say(&mut self, frame: String) {
-        let _ = self.socket.send(Message::text(frame)).await;
+        self.send(Message::text(frame)).await;
+    }
+
+    async fn send(&mut self, message: Message) {
+        if !self.stuck {
+            let sending = self.socket.send(message);
+            self.stuck = tokio::time::timeout(TAKE, sending).await.is_err();
+        }
     }
 
     /// Sends frames, in order.
@@ -76,11 +93,14 @@ impl Line {
 
     /// Sends a ping, whose answer shows that the node is there.
     pub async fn ping(&mut self) {
-        let _ = self.socket.send(Message::Ping(Vec::new().into())).await;
+        self.send(Message::Ping(Vec::new().into())).await;
     }
 
     /// The next thing that comes.
     pub async fn hear(&mut self) -> Heard {
+        if self.stuck {
+            return Heard::Lost("the node does not read".into());
+        }
         match self.socket.next().await {
             Some(Ok(Message::Text(text))) => match serde_json::from_str(&text) {
                 Ok(frame) => Heard::Frame(frame),
