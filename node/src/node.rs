@@ -169,8 +169,7 @@ impl NodeBuilder {
         let runtime = Runtime::start(log, Some(&directory), name, options, self.hooks).await?;
         let handle = runtime.handle().clone();
         let begun = handle.shared().begun;
-        let (read, drain) = (config.api.read_ms, config.node.drain_ms);
-        let connections_max = config.api.connections_max;
+        let limits = api::server::Limits::new(&config);
         let api = Arc::new(Api::new(handle.clone(), config, tokens, key.request_key()));
         let mut units = JoinSet::new();
         for unit in self.units {
@@ -185,10 +184,8 @@ impl NodeBuilder {
         tasks.spawn(api::server::serve(
             listener,
             api::router(api.clone()),
-            connections_max,
-            Duration::from_millis(read),
+            limits,
             api.stopping.clone(),
-            Duration::from_millis(drain),
         ));
         let mut watchers = JoinSet::new();
         let ended = CancellationToken::new();
@@ -275,14 +272,24 @@ impl Node {
         self.runtime.handle().shared().begun
     }
 
-    /// Reads the tokens of the data directory again.
+    /// Reads the tokens of the data directory again; the answer is how many
+    /// there are.
     ///
     /// # Errors
     /// When they can't be read; then the old ones stay.
-    pub fn reload_tokens(&self) -> Result<(), TokenError> {
-        let tokens = Tokens::read(self.data_dir())?;
-        *self.api.tokens.write() = tokens;
-        Ok(())
+    pub fn reload_tokens(&self) -> Result<usize, TokenError> {
+        self.token_reloader()()
+    }
+
+    /// [`Node::reload_tokens`], for while the node runs.
+    pub fn token_reloader(&self) -> impl Fn() -> Result<usize, TokenError> + Send + Sync + 'static {
+        let api = self.api.clone();
+        move || {
+            let tokens = Tokens::read(&api.config.node.data_dir)?;
+            let count = tokens.tokens.len();
+            *api.tokens.write() = tokens;
+            Ok(count)
+        }
     }
 
     /// Waits until something ends that must not.

@@ -19,6 +19,7 @@ pub mod messages;
 pub mod metrics;
 pub mod operations;
 pub mod params;
+pub mod patient;
 pub mod problem;
 pub mod server;
 pub mod signals;
@@ -53,7 +54,8 @@ pub struct Api {
     pub handle: Handle,
     /// Its configuration.
     pub config: Config,
-    /// Who may call. Read at every request, replaced when the file changes.
+    /// Who may call. Read at every request, replaced when the node is told to
+    /// look at the file again.
     pub tokens: RwLock<Tokens>,
     /// The key of request digests.
     pub request_key: [u8; 32],

@@ -14,22 +14,53 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
+use super::patient::Patient;
+use crate::config::Config;
+
 /// How long to wait after accepting failed, which it does when file
 /// descriptors run out.
 const BREATH: Duration = Duration::from_millis(50);
+
+/// What a connection may take.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// How many connections.
+    pub connections_max: u32,
+    /// To send a request's head.
+    pub read: Duration,
+    /// To take something of what is written.
+    pub write: Duration,
+    /// To end, once the node stops.
+    pub drain: Duration,
+}
+
+impl Limits {
+    /// As configured.
+    #[must_use]
+    pub fn new(config: &Config) -> Self {
+        let read = config.api.read_ms;
+        // Beyond what WebSockets are given to read, and then to hear that they
+        // were too slow.
+        let write = read.max(config.api.slow_reader_ms.saturating_mul(3));
+        Self {
+            connections_max: config.api.connections_max,
+            read: Duration::from_millis(read),
+            write: Duration::from_millis(write),
+            drain: Duration::from_millis(config.node.drain_ms),
+        }
+    }
+}
 
 /// Serves connections until `stopping`; then lets the requests that are under
 /// way end, for `drain` at most.
 pub async fn serve(
     listener: TcpListener,
     router: Router,
-    connections_max: u32,
-    read: Duration,
+    limits: Limits,
     stopping: CancellationToken,
-    drain: Duration,
 ) {
     let permits = Arc::new(Semaphore::new(
-        usize::try_from(connections_max).unwrap_or(usize::MAX >> 3),
+        usize::try_from(limits.connections_max).unwrap_or(usize::MAX >> 3),
     ));
     let mut connections = JoinSet::new();
     loop {
@@ -47,7 +78,7 @@ pub async fn serve(
             Ok((stream, peer)) => {
                 let (router, stopping) = (router.clone(), stopping.clone());
                 connections.spawn(async move {
-                    connection(stream, peer, router, read, stopping).await;
+                    connection(stream, peer, router, limits, stopping).await;
                     drop(permit);
                 });
             }
@@ -59,7 +90,7 @@ pub async fn serve(
     }
     drop(listener);
     let ended = async { while connections.join_next().await.is_some() {} };
-    if tokio::time::timeout(drain, ended).await.is_err() {
+    if tokio::time::timeout(limits.drain, ended).await.is_err() {
         tracing::warn!("connections did not end in time");
     }
 }
@@ -68,13 +99,15 @@ async fn connection(
     stream: TcpStream,
     peer: SocketAddr,
     router: Router,
-    read: Duration,
+    limits: Limits,
     stopping: CancellationToken,
 ) {
     // Answers are small and wanted now.
     let _ = stream.set_nodelay(true);
     let mut http = hyper::server::conn::http1::Builder::new();
-    http.timer(TokioTimer::new()).header_read_timeout(read);
+    http.timer(TokioTimer::new())
+        .header_read_timeout(limits.read);
+    let stream = Patient::new(stream, limits.write);
     let served = http
         .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router))
         .with_upgrades();
