@@ -39,6 +39,8 @@ const OPERATOR_FEED: usize = 256;
 /// How many ended operations are remembered, for a request that begins to wait
 /// just after the end.
 const ENDS_KEPT: usize = 4_096;
+/// Below so many, ends that nobody waits for any more may stay.
+const ENDS_SWEPT_MIN: usize = 1_024;
 
 /// Finds whom a message is for.
 #[derive(Debug)]
@@ -56,6 +58,8 @@ struct State {
     replies: HashMap<MessageId, oneshot::Sender<Arc<Record>>>,
     /// By operation.
     ends: HashMap<MessageId, Vec<oneshot::Sender<OperationEnd>>>,
+    /// At how many of these those that nobody waits for any more are let go.
+    ends_sweep: usize,
     ended: VecDeque<OperationEnd>,
     units: BTreeMap<Name, Line>,
     /// Lines that wait for the answer to a registration.
@@ -105,7 +109,10 @@ impl Hub {
             // The receiver is in our hands: it takes it.
             let _ = sender.send(end.clone());
         } else if !state.stopped {
-            state.ends.entry(operation).or_default().push(sender);
+            state.sweep_ends();
+            let waiting = state.ends.entry(operation).or_default();
+            waiting.retain(|it| !it.is_closed());
+            waiting.push(sender);
         }
         receiver
     }
@@ -117,6 +124,7 @@ impl Hub {
         state.stopped = true;
         state.replies.clear();
         state.ends.clear();
+        state.arriving.clear();
     }
 
     /// Forgets requests that no longer wait. For whoever waits with a limit.
@@ -136,7 +144,9 @@ impl Hub {
     pub fn connect(&self, register: MessageId, sender: UnitLine) {
         let mut state = self.state.lock();
         state.arriving.retain(|_, waiting| !waiting.is_closed());
-        state.arriving.insert(register, sender);
+        if !state.stopped {
+            state.arriving.insert(register, sender);
+        }
     }
 
     /// Lets a unit's line go, if it is still this session's.
@@ -186,6 +196,18 @@ impl Hub {
 }
 
 impl State {
+    /// Lets go of ends that nobody waits for: those of operations that were
+    /// refused never come, and clients hang up. As seldom as their number
+    /// doubles, so that it costs nothing each time.
+    fn sweep_ends(&mut self) {
+        if self.ends.len() < self.ends_sweep.max(ENDS_SWEPT_MIN) {
+            return;
+        }
+        self.ends
+            .retain(|_, waiting| waiting.iter().any(|it| !it.is_closed()));
+        self.ends_sweep = 2 * self.ends.len();
+    }
+
     fn pass_on(&mut self, record: Arc<Record>) -> bool {
         let arrived = self.arrive(&record);
         let mut claimed = arrived;
@@ -292,5 +314,44 @@ fn end(record: &Record) -> Option<OperationEnd> {
             reason: Some(it.reason.to_string()),
         }),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn waiters_that_went_do_not_pile_up() {
+        let hub = Hub::new(Arc::default());
+        let kept = hub.end_of(MessageId([255; 16]));
+        for number in 0..10_000_u128 {
+            // Refused, or hung up: the end never comes, and nobody waits.
+            drop(hub.end_of(MessageId(number.to_be_bytes())));
+            drop(hub.end_of(MessageId([254; 16])));
+        }
+        let state = hub.state.lock();
+        assert!(
+            state.ends.len() <= 2 * ENDS_SWEPT_MIN,
+            "{}",
+            state.ends.len()
+        );
+        let asked_again = state.ends.get(&MessageId([254; 16]));
+        assert!(asked_again.is_none_or(|waiting| waiting.len() == 1));
+        assert!(state.ends.contains_key(&MessageId([255; 16])));
+        drop(kept);
+    }
+
+    #[test]
+    fn nobody_waits_at_a_hub_that_stopped() {
+        let hub = Hub::new(Arc::default());
+        let (sender, mut before) = mpsc::channel(1);
+        hub.connect(MessageId([1; 16]), sender);
+        hub.stop();
+        let (sender, mut after) = mpsc::channel(1);
+        hub.connect(MessageId([2; 16]), sender);
+        let ended = Err(mpsc::error::TryRecvError::Disconnected);
+        assert_eq!(before.try_recv().map(|_| ()), ended);
+        assert_eq!(after.try_recv().map(|_| ()), ended);
     }
 }
