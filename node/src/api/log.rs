@@ -1,9 +1,6 @@
 //! `/v1/log`: what is on the log, in pages and one by one.
 
-use axum::{
-    extract::{Path, State},
-    http::StatusCode,
-};
+use axum::{extract::State, http::StatusCode};
 use serde::Deserialize;
 use serde_json::json;
 use vsm_core::{Address, Channel, MessageId};
@@ -12,7 +9,7 @@ use super::{
     Answer, Shared,
     caller::Caller,
     json,
-    params::Params,
+    params::{Named, Params},
     problem::{Kind, Problem},
 };
 use crate::{
@@ -110,7 +107,7 @@ pub async fn list(
 ///
 /// # Errors
 /// 404 when there is no such record, or it is not durable yet.
-pub async fn show(State(api): State<Shared>, caller: Caller, Path(seq): Path<String>) -> Answer {
+pub async fn show(State(api): State<Shared>, caller: Caller, Named(seq): Named) -> Answer {
     caller.may(Action::ReadLog)?;
     let seq: u64 = seq
         .parse()

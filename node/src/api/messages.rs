@@ -142,12 +142,7 @@ pub(super) fn stamped(mut response: Response, correlation: MessageId) -> Respons
 /// # Errors
 /// As [`crate::runtime::Handle::send`], and 503 when there is no room.
 pub(super) async fn deliver(api: &Shared, root: Root) -> Answer<Receipt> {
-    let limit = Duration::from_millis(api.config.api.answer_ms);
-    let sent = tokio::time::timeout(limit, api.handle.send(root)).await;
-    let sent = sent.map_err(|_| {
-        let detail = format!("no room for another message within {limit:?}; nothing was sent");
-        Problem::new(Kind::Overloaded, detail).retry_after_ms(1_000)
-    })?;
+    let sent = admitted(api, root).await?;
     let seq = match &sent {
         Ok(receipt) => receipt.seq,
         Err(SendError::Refused(_)) => Seq(api.handle.log().appended()),
@@ -155,6 +150,19 @@ pub(super) async fn deliver(api: &Shared, root: Root) -> Answer<Receipt> {
     };
     api.handle.durable(seq).await.map_err(SendError::from)?;
     Ok(sent?)
+}
+
+/// Sends a message, as soon as there is room.
+///
+/// # Errors
+/// 503 when there is none in time.
+pub(super) async fn admitted(api: &Shared, root: Root) -> Answer<Result<Receipt, SendError>> {
+    let limit = Duration::from_millis(api.config.api.answer_ms);
+    let sent = tokio::time::timeout(limit, api.handle.send(root)).await;
+    sent.map_err(|_| {
+        let detail = format!("no room for another message within {limit:?}; nothing was sent");
+        Problem::new(Kind::Overloaded, detail).retry_after_ms(1_000)
+    })
 }
 
 fn identity(root: &Root) -> MessageId {

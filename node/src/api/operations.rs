@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use axum::{
-    extract::{Path, Request, State},
+    extract::{Request, State},
     http::{HeaderMap, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
@@ -22,8 +22,8 @@ use vsm_core::{
 use super::{
     Answer, Shared, body,
     caller::{CORRELATION, Caller},
-    json,
-    params::Params,
+    json, messages,
+    params::{Named, Params},
     problem::{Kind, Problem},
 };
 use crate::{
@@ -104,7 +104,7 @@ pub async fn submit(
     let body = root.body.clone();
     let end = wait.map(|_| api.handle.end_of(operation));
     let reply = api.handle.shared().hub.reply_to(operation);
-    let receipt = api.handle.send(root).await?;
+    let receipt = messages::admitted(&api, root).await??;
     if let Some(body) = body {
         api.bodies.keep(receipt.seq, body);
     }
@@ -174,7 +174,7 @@ fn root(
         Some(_) => caller.correlation,
         None => operation,
     };
-    let metadata = super::messages::metadata(caller, submission.metadata);
+    let metadata = messages::metadata(caller, submission.metadata);
     let payload = Submit {
         capability: submission.capability,
         key: submission.key,
@@ -368,7 +368,7 @@ async fn visible(api: &Shared, caller: &Caller, id: &str) -> Answer<(MessageId, 
 pub async fn show(
     State(api): State<Shared>,
     caller: Caller,
-    Path(id): Path<String>,
+    Named(id): Named,
     Params(waiting): Params<Waiting>,
 ) -> Answer {
     let (id, mut found) = visible(&api, &caller, &id).await?;
@@ -425,7 +425,7 @@ pub async fn list(
 ///
 /// # Errors
 /// 404 when there is none, 409 when it has ended.
-pub async fn cancel(State(api): State<Shared>, caller: Caller, Path(id): Path<String>) -> Answer {
+pub async fn cancel(State(api): State<Shared>, caller: Caller, Named(id): Named) -> Answer {
     let (id, found) = visible(&api, &caller, &id).await?;
     let principal = caller.may(Action::Submit)?;
     let ended = |found: &Value| {
@@ -448,7 +448,7 @@ pub async fn cancel(State(api): State<Shared>, caller: Caller, Path(id): Path<St
         .unwrap_or(caller.correlation);
     let root =
         Root::operations(Cancel { operation: id }, principal.name.clone()).correlation(correlation);
-    api.handle.send(root).await?;
+    messages::admitted(&api, root).await??;
     let limit = Duration::from_millis(api.config.api.answer_ms);
     let end = tokio::time::timeout(limit, end)
         .await

@@ -1,12 +1,33 @@
-//! Reading a request's query: whatever is wrong with it is named.
+//! Reading a request's path and query: whatever is wrong with them is named.
 
 use axum::{
-    extract::{FromRequestParts, Query},
+    extract::{FromRequestParts, Path, Query},
     http::request::Parts,
 };
 use serde::de::DeserializeOwned;
 
-use super::{Shared, problem::Problem};
+use super::{
+    Shared,
+    problem::{Kind, Problem},
+};
+
+/// The part of a request's path that names something.
+#[derive(Debug)]
+pub struct Named(pub String);
+
+impl FromRequestParts<Shared> for Named {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, api: &Shared) -> Result<Self, Problem> {
+        Path::from_request_parts(parts, api)
+            .await
+            .map(|Path(name)| Self(name))
+            .map_err(|rejection| {
+                let detail = format!("in the path: {}", rejection.body_text());
+                Problem::new(Kind::BadRequest, detail)
+            })
+    }
+}
 
 /// A request's query.
 #[derive(Debug)]

@@ -1,14 +1,17 @@
 //! `/v1/systems/{system}`: the state of a subsystem, as it was at a record.
 
-use axum::{
-    extract::{Path, State},
-    http::StatusCode,
-};
+use axum::{extract::State, http::StatusCode};
 use serde::Deserialize;
 use serde_json::json;
 use vsm_core::{Role, system};
 
-use super::{Answer, Shared, caller::Caller, json, params::Params, problem::Problem};
+use super::{
+    Answer, Shared,
+    caller::Caller,
+    json,
+    params::{Named, Params},
+    problem::Problem,
+};
 use crate::security::Action;
 
 /// `?summary=`
@@ -28,7 +31,7 @@ pub struct Part {
 pub async fn show(
     State(api): State<Shared>,
     caller: Caller,
-    Path(name): Path<String>,
+    Named(name): Named,
     Params(part): Params<Part>,
 ) -> Answer {
     caller.may(Action::ReadSystems)?;

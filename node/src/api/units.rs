@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use axum::{
-    extract::{Path, Request, State},
+    extract::{Request, State},
     http::StatusCode,
 };
 use serde::Deserialize;
@@ -14,7 +14,9 @@ use vsm_core::{
     system::Query,
 };
 
-use super::{Answer, Shared, body, caller::Caller, json, problem::Problem};
+use super::{
+    Answer, Shared, body, caller::Caller, json, messages, params::Named, problem::Problem,
+};
 use crate::{runtime::Root, security::Action};
 
 /// How often is looked whether a command has arrived.
@@ -34,7 +36,7 @@ pub async fn list(State(api): State<Shared>, caller: Caller) -> Answer {
 ///
 /// # Errors
 /// 404 when there is none.
-pub async fn show(State(api): State<Shared>, caller: Caller, Path(name): Path<String>) -> Answer {
+pub async fn show(State(api): State<Shared>, caller: Caller, Named(name): Named) -> Answer {
     caller.may(Action::ReadSystems)?;
     let (_, found) = unit(&api, &name).await?;
     Ok(json(StatusCode::OK, found))
@@ -68,7 +70,7 @@ struct Why {
 pub async fn suspend(
     State(api): State<Shared>,
     caller: Caller,
-    Path(name): Path<String>,
+    Named(name): Named,
     request: Request,
 ) -> Answer {
     caller.may(Action::ControlUnits)?;
@@ -92,7 +94,7 @@ pub async fn suspend(
 ///
 /// # Errors
 /// 404 when there is none.
-pub async fn resume(State(api): State<Shared>, caller: Caller, Path(name): Path<String>) -> Answer {
+pub async fn resume(State(api): State<Shared>, caller: Caller, Named(name): Named) -> Answer {
     caller.may(Action::ControlUnits)?;
     let (unit, _) = unit(&api, &name).await?;
     command(&api, &caller, &unit, Resume { unit: unit.clone() }, false).await
@@ -110,11 +112,7 @@ async fn command(
     let principal = caller.may(Action::ControlUnits)?;
     let root = Root::new(Role::Operator, Role::S3, payload, principal.name.clone())
         .correlation(caller.correlation);
-    let receipt = api.handle.send(root).await?;
-    api.handle
-        .durable(receipt.seq)
-        .await
-        .map_err(crate::runtime::SendError::from)?;
+    messages::deliver(api, root).await?;
     let limit = Duration::from_millis(api.config.api.answer_ms);
     let until = tokio::time::Instant::now() + limit;
     loop {

@@ -130,8 +130,15 @@ async fn whoever_may_not_is_told_who_may() {
             (StatusCode::FORBIDDEN, "forbidden")
         );
     }
-    let answer = stage.get(Role::Auditor, "/v1/stream").await;
-    assert_eq!(answer.problem(), "bad-request");
+    for path in [
+        "/v1/stream",
+        "/v1/units/%ff",
+        "/v1/operations/%ff",
+        "/v1/log/%ff",
+    ] {
+        let answer = stage.get(Role::Auditor, path).await;
+        assert_eq!(answer.problem(), "bad-request", "{path}");
+    }
     let answer = stage.get(Role::Admin, "/v1/nothing").await;
     assert_eq!(
         (answer.status, answer.problem()),
