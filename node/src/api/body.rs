@@ -108,10 +108,11 @@ fn problem(path: &str, error: &serde_json::Error) -> Problem {
     Problem::field(&field, format!("{field}: {text}"))
 }
 
-/// The field that serde says is missing or unknown.
+/// The field that serde says is missing, unknown or there twice.
 pub(super) fn named(text: &str) -> Option<&str> {
-    text.strip_prefix("unknown field `")
-        .or_else(|| text.strip_prefix("missing field `"))
+    ["unknown", "missing", "duplicate"]
+        .iter()
+        .find_map(|what| text.strip_prefix(what)?.strip_prefix(" field `"))
         .and_then(|rest| rest.split('`').next())
 }
 
@@ -168,6 +169,11 @@ mod tests {
             ),
             ("{\"inner\":{}}", Kind::InvalidField, Some("inner.number")),
             ("{\"iner\":{}}", Kind::InvalidField, Some("iner")),
+            (
+                "{\"inner\":{\"number\":1,\"number\":1}}",
+                Kind::InvalidField,
+                Some("inner.number"),
+            ),
             ("{\"inner\":{\"x\":1}}", Kind::InvalidField, Some("inner.x")),
             ("[[[[[[[[[]]]]]]]]]", Kind::TooDeep, None),
         ] {
