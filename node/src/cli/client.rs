@@ -1,6 +1,6 @@
 //! How subcommands talk to a node.
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, time::Duration};
 
 use anyhow::{Context, anyhow, bail};
 use bytes::Bytes;
@@ -15,6 +15,9 @@ use super::{Global, exit::ExitError};
 
 /// The longest answer that is read.
 const ANSWER_MAX: usize = 256 << 20;
+
+/// How long a node may take to accept a connection.
+const CONNECT: Duration = Duration::from_secs(10);
 
 /// A node, as a subcommand sees it.
 #[derive(Clone, Debug)]
@@ -76,10 +79,16 @@ impl Client {
             _ => return Err(usage("write it like http://127.0.0.1:4000")),
         }
         let host = uri.host().ok_or_else(|| usage("it names no host"))?;
+        // What is no token is not repeated: it may nearly be one.
+        let token = global.token.as_deref().map(str::trim);
+        if token.is_some_and(|it| !it.bytes().all(|byte| byte.is_ascii_graphic())) {
+            let why = "--token or VSM_TOKEN: a token has letters, digits and _ only";
+            return Err(anyhow!(ExitError::usage(why)));
+        }
         Ok(Self {
             authority: format!("{host}:{}", uri.port_u16().unwrap_or(80)),
             prefix: uri.path().trim_end_matches('/').to_owned(),
-            token: global.token.clone(),
+            token: token.filter(|it| !it.is_empty()).map(str::to_owned),
         })
     }
 
@@ -100,7 +109,10 @@ impl Client {
     }
 
     async fn connect(&self) -> anyhow::Result<TcpStream> {
-        let stream = TcpStream::connect(&self.authority).await;
+        let connecting = tokio::time::timeout(CONNECT, TcpStream::connect(&self.authority));
+        let stream = connecting
+            .await
+            .unwrap_or_else(|_| Err(std::io::ErrorKind::TimedOut.into()));
         stream.with_context(|| {
             format!(
                 "no node answers at {}; start one with `vsm run`, or name it with --server",
