@@ -38,7 +38,13 @@ impl Layers {
     pub fn of_process(file: Option<&Path>) -> Self {
         Self {
             file: super::file(file),
-            environment: std::env::vars().collect(),
+            // What is no Unicode is no name of ours; a value of ours that is
+            // none makes no sense, and the check says so.
+            environment: std::env::vars_os()
+                .filter_map(|(name, value)| {
+                    Some((name.into_string().ok()?, value.to_string_lossy().into()))
+                })
+                .collect(),
             flags: Vec::new(),
         }
     }
