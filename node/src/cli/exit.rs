@@ -65,6 +65,20 @@ impl ExitError {
     }
 }
 
+/// An error and its causes; those that it has told already are not repeated.
+fn said(error: &anyhow::Error) -> String {
+    let mut said = String::new();
+    for cause in error.chain().map(ToString::to_string) {
+        if said.is_empty() {
+            said = cause;
+        } else if !said.contains(&cause) {
+            said.push_str(": ");
+            said.push_str(&cause);
+        }
+    }
+    said
+}
+
 /// Prints a command's error and gives its exit code. A reader that closed our
 /// stdout had enough: that is no error.
 pub fn code(done: super::Done) -> ExitCode {
@@ -78,11 +92,29 @@ pub fn code(done: super::Done) -> ExitCode {
             if broken_pipe {
                 return Exit::Ok.into();
             }
-            eprintln!("error: {error:#}");
+            eprintln!("error: {}", said(&error));
             error
                 .downcast_ref::<ExitError>()
                 .map_or(Exit::Failure, |it| it.exit)
                 .into()
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("the file f: {0}")]
+    struct Told(#[source] io::Error);
+
+    #[test]
+    fn nothing_is_said_twice() {
+        let cause = || io::Error::other("is no file");
+        let told = anyhow::Error::from(Told(cause()));
+        assert_eq!(said(&told), "the file f: is no file");
+        let untold = anyhow::Error::from(cause()).context("can't begin");
+        assert_eq!(said(&untold), "can't begin: is no file");
     }
 }
