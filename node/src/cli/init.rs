@@ -64,9 +64,10 @@ pub fn run(global: &Global, args: &InitArgs) -> Done {
         bail!("{} is there already; nothing was changed", config.display());
     }
     NodeKey::create(dir)?;
-    let mut tokens = Tokens::read(dir)?;
-    let token = tokens.create("admin".parse()?, Role::Admin, wall_clock(), None)?;
-    tokens.write(dir)?;
+    let name = "admin".parse()?;
+    let token = Tokens::change(dir, |tokens| {
+        tokens.create(name, Role::Admin, wall_clock(), None)
+    })?;
     fs::write(&config, file(&args.name))
         .with_context(|| format!("can't write {}", config.display()))?;
     match global.format {

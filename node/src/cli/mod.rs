@@ -11,18 +11,24 @@ pub mod dev;
 pub mod exit;
 pub mod init;
 pub mod log;
+pub mod man;
 pub mod op;
 pub mod output;
 pub mod run;
 pub mod send;
 pub mod status;
+pub mod token;
 pub mod unit;
 
-use std::{path::PathBuf, process::ExitCode};
+use std::{
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 
 use clap::{Args, Parser, Subcommand};
 
 use self::{exit::Exit, output::Format};
+use crate::config::{DEFAULT_FILE, Layers};
 
 /// An engine for the Viable System Model: fleets of units at work, every
 /// message on a tamper-evident log.
@@ -83,6 +89,9 @@ enum Command {
     Run(run::RunArgs),
     /// Make a node's directory: configuration, key, admin token.
     Init(init::InitArgs),
+    /// Make, list and revoke the tokens of a node's directory.
+    #[command(subcommand)]
+    Token(token::TokenCommand),
     /// Show or check the configuration.
     #[command(subcommand)]
     Config(config::ConfigCommand),
@@ -98,6 +107,8 @@ enum Command {
     Send(send::SendArgs),
     /// Print completions for a shell: put them where it looks for them.
     Completions(completions::CompletionsArgs),
+    /// Write the manual pages into a directory.
+    Man(man::ManArgs),
     /// Quick figures on this machine, with the disk's ceiling beside them.
     #[command(subcommand)]
     Bench(bench::BenchCommand),
@@ -115,12 +126,14 @@ pub fn main() -> ExitCode {
         Command::Work(args) => dev::work::run(&args),
         Command::Run(args) => run::run(&cli.global, &args),
         Command::Init(args) => init::run(&cli.global, &args),
+        Command::Token(command) => token::run(&cli.global, command),
         Command::Config(command) => config::run(&cli.global, &command),
         Command::Status(args) => status::run(&cli.global, &args),
         Command::Op(command) => op::run(&cli.global, command),
         Command::Unit(command) => unit::run(&cli.global, command),
         Command::Send(args) => send::run(&cli.global, args),
         Command::Completions(args) => completions::run(&args),
+        Command::Man(args) => man::run(&args),
         Command::Bench(command) => bench::run(&cli.global, &command),
         Command::Log(command) => log::run(&cli.global, command),
     };
@@ -129,6 +142,17 @@ pub fn main() -> ExitCode {
 
 /// What a subcommand comes to: an exit code, or an error that is printed.
 pub type Done = Result<Exit, anyhow::Error>;
+
+/// The configuration of the node that `--config` or `--data-dir` names.
+fn layers(global: &Global, data_dir: Option<&Path>) -> Layers {
+    // A directory that `vsm init` made has its own file.
+    let own = data_dir
+        .map(|dir| dir.join(DEFAULT_FILE))
+        .filter(|file| global.config.is_none() && file.is_file());
+    let file = own.as_deref().or(global.config.as_deref());
+    let dir = data_dir.map(|dir| dir.to_string_lossy().into_owned());
+    Layers::of_process(file).flag("--data-dir", "node.data_dir", dir)
+}
 
 /// The threads that a subcommand runs on.
 fn runtime() -> std::io::Result<tokio::runtime::Runtime> {

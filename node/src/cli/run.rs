@@ -19,8 +19,10 @@ use crate::{
     config::{Effective, Layers},
     runtime::wall_clock,
     security::{Role, Tokens},
-    telemetry::logging,
+    telemetry::logging::{self, Reload},
 };
+
+mod reload;
 
 /// `vsm run`
 #[derive(Debug, Args)]
@@ -35,24 +37,11 @@ pub struct RunArgs {
 
 impl RunArgs {
     fn layers(&self, global: &Global) -> Layers {
-        // A directory that `vsm init` made has its own file.
-        let own = self
-            .data_dir
-            .as_ref()
-            .map(|dir| dir.join(crate::config::DEFAULT_FILE))
-            .filter(|file| global.config.is_none() && file.is_file());
-        let file = own.as_deref().or(global.config.as_deref());
-        let dir = self
-            .data_dir
-            .as_ref()
-            .map(|dir| dir.to_string_lossy().into_owned());
-        Layers::of_process(file)
-            .flag("--data-dir", "node.data_dir", dir)
-            .flag(
-                "--listen",
-                "api.listen",
-                self.listen.map(|address| address.to_string()),
-            )
+        super::layers(global, self.data_dir.as_deref()).flag(
+            "--listen",
+            "api.listen",
+            self.listen.map(|address| address.to_string()),
+        )
     }
 }
 
@@ -62,21 +51,33 @@ impl RunArgs {
 /// When the configuration is wrong or the node fails.
 pub fn run(global: &Global, args: &RunArgs) -> Done {
     let effective = args.layers(global).read().map_err(super::config::invalid)?;
-    let _reload = logging::begin(&effective.config.telemetry, global.verbose);
-    super::runtime()?.block_on(serve(global, effective))?;
+    let filter = logging::begin(&effective.config.telemetry, global.verbose);
+    super::runtime()?.block_on(serve(global, args, effective, filter))?;
     Ok(Exit::Ok)
 }
 
-async fn serve(global: &Global, effective: Effective) -> anyhow::Result<()> {
+async fn serve(
+    global: &Global,
+    args: &RunArgs,
+    effective: Effective,
+    filter: Option<Reload>,
+) -> anyhow::Result<()> {
+    let mut asked = reload::Asked::listen()?;
+    let begun_with = effective.values;
     let data_dir = effective.config.node.data_dir.clone();
     let needs_token = effective.config.security.require_token;
     let node = Node::builder().config(effective.config).build().await?;
     // After the log was opened: the directory is ours.
-    let mut tokens = Tokens::read(&data_dir)?;
     let mut token = None;
-    if needs_token && tokens.tokens.is_empty() {
-        token = Some(tokens.create("admin".parse()?, Role::Admin, wall_clock(), None)?);
-        tokens.write(&data_dir)?;
+    if needs_token {
+        let name = "admin".parse()?;
+        token = Tokens::change(&data_dir, |tokens| {
+            tokens
+                .tokens
+                .is_empty()
+                .then(|| tokens.create(name, Role::Admin, wall_clock(), None))
+                .transpose()
+        })?;
         node.reload_tokens()?;
     }
     let url = format!("http://{}", node.local_addr());
@@ -95,7 +96,17 @@ async fn serve(global: &Global, effective: Effective) -> anyhow::Result<()> {
         }
     }
     io::stdout().flush()?;
-    node.run().await?;
+    let tokens = node.token_reloader();
+    let reloading = async {
+        loop {
+            asked.again().await;
+            reload::all(args.layers(global), &begun_with, filter.as_ref(), &tokens);
+        }
+    };
+    tokio::select! {
+        done = node.run() => done?,
+        () = reloading => {}
+    }
     eprintln!("stopped");
     Ok(())
 }

@@ -16,6 +16,8 @@ use crate::telemetry::time::Rfc3339;
 
 /// The file's name in the node's directory.
 pub const FILE: &str = "tokens.json";
+/// Whoever changes the file holds a lock on this one.
+const LOCK: &str = "tokens.lock";
 /// What every token starts with, so that people and scanners know one.
 const PREFIX: &str = "vsm_";
 /// Principals without a token: the node itself, and everybody where none are
@@ -111,6 +113,44 @@ impl Tokens {
             source,
         })?;
         write_private(&path, &text).map_err(|source| TokenError::File { path, source })
+    }
+
+    /// Reads the tokens of the node in `directory`, changes and writes them,
+    /// while nobody else does.
+    ///
+    /// # Errors
+    /// When the file can't be read or written, or the change fails; it is then
+    /// as it was.
+    pub fn change<T>(
+        directory: &Path,
+        change: impl FnOnce(&mut Self) -> Result<T, TokenError>,
+    ) -> Result<T, TokenError> {
+        let path = directory.join(LOCK);
+        let lock = fs::OpenOptions::new()
+            .create(true)
+            .write(true)
+            .truncate(false)
+            .open(&path)
+            .and_then(|file| file.lock().map(|()| file));
+        let _lock = lock.map_err(|source| TokenError::File { path, source })?;
+        let mut tokens = Self::read(directory)?;
+        let changed = change(&mut tokens)?;
+        tokens.write(directory)?;
+        Ok(changed)
+    }
+
+    /// A name that nobody has: the role's and a number.
+    ///
+    /// # Panics
+    /// Never: a role and a number are a name.
+    #[must_use]
+    pub fn free_name(&self, role: Role) -> Name {
+        let taken = |name: &str| self.tokens.iter().any(|it| &*it.name == name);
+        (1_usize..)
+            .map(|number| format!("{role}-{number}"))
+            .find(|name| !taken(name))
+            .and_then(|name| name.parse().ok())
+            .unwrap_or_else(|| unreachable!("there are more numbers than tokens"))
     }
 
     /// Makes a token. The answer is the token itself, which is kept nowhere.
@@ -214,6 +254,29 @@ mod tests {
         tokens.revoke(&name).unwrap();
         assert_eq!(tokens.principal(&token, NOW), None);
         assert!(tokens.revoke(&name).is_err());
+    }
+
+    #[test]
+    fn changes_at_the_same_time_are_all_kept() {
+        let dir = tempfile::tempdir().unwrap();
+        std::thread::scope(|scope| {
+            for _ in 0..8 {
+                scope.spawn(|| {
+                    let created = Tokens::change(dir.path(), |tokens| {
+                        let name = tokens.free_name(Role::Unit);
+                        tokens.create(name, Role::Unit, NOW, None)
+                    });
+                    created.unwrap();
+                });
+            }
+        });
+        let tokens = Tokens::read(dir.path()).unwrap();
+        let mut names: Vec<_> = tokens.tokens.iter().map(|it| it.name.to_string()).collect();
+        names.sort();
+        assert_eq!(
+            names,
+            [1, 2, 3, 4, 5, 6, 7, 8].map(|it| format!("unit-{it}"))
+        );
     }
 
     #[test]

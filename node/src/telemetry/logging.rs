@@ -17,16 +17,21 @@ pub fn filter(text: &str) -> Result<EnvFilter, tracing_subscriber::filter::Parse
 }
 
 /// Changes the filter of a running process.
-pub struct Reload(reload::Handle<EnvFilter, Registry>);
+pub struct Reload {
+    handle: reload::Handle<EnvFilter, Registry>,
+    verbose: u8,
+}
 
 impl Reload {
-    /// Sets another filter.
+    /// Sets another filter; what `-v` asked for stays on top of it.
     ///
     /// # Errors
     /// When it is none.
     pub fn set(&self, text: &str) -> Result<(), String> {
-        let filter = filter(text).map_err(|error| error.to_string())?;
-        self.0.reload(filter).map_err(|error| error.to_string())
+        let filter = filter(&with(text, self.verbose)).map_err(|error| error.to_string())?;
+        self.handle
+            .reload(filter)
+            .map_err(|error| error.to_string())
     }
 }
 
@@ -34,13 +39,9 @@ impl Reload {
 /// tests or inside another program.
 #[must_use]
 pub fn begin(section: &TelemetrySection, verbose: u8) -> Option<Reload> {
-    let text = match verbose {
-        0 => section.log_filter.clone(),
-        1 => format!("{},vsm_node=debug", section.log_filter),
-        _ => format!("{},vsm_node=trace", section.log_filter),
-    };
     // The configuration was checked.
-    let (filter, handle) = reload::Layer::new(filter(&text).ok()?);
+    let filter = filter(&with(&section.log_filter, verbose)).ok()?;
+    let (filter, handle) = reload::Layer::new(filter);
     let lines = tracing_subscriber::fmt::layer()
         .with_writer(io::stderr)
         .with_ansi(io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none());
@@ -53,5 +54,14 @@ pub fn begin(section: &TelemetrySection, verbose: u8) -> Option<Reload> {
         .with(lines)
         .try_init()
         .ok()?;
-    Some(Reload(handle))
+    Some(Reload { handle, verbose })
+}
+
+/// A filter, and on top of it what so many `-v` ask for.
+fn with(filter: &str, verbose: u8) -> String {
+    match verbose {
+        0 => filter.to_owned(),
+        1 => format!("{filter},vsm_node=debug"),
+        _ => format!("{filter},vsm_node=trace"),
+    }
 }

@@ -10,3 +10,4 @@ mod operations;
 mod refusals;
 mod stream;
 mod support;
+mod tokens;
