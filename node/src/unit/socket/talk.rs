@@ -181,6 +181,14 @@ impl Connected {
 
     /// The hub let the line go.
     async fn without_line(&self, api: &Shared) -> End {
+        // Then S1 can't be asked, and a unit that was told that it is replaced
+        // would not come back.
+        if api.stopping.is_cancelled() {
+            return stopping();
+        }
+        if api.handle.shared().durable.now().poisoned {
+            return End::Close(close_code::ERROR, "the node takes nothing more");
+        }
         if self.speaker.is_current(&api.handle).await {
             End::Close(close::SLOW, "the unit did not read what it was sent")
         } else {
