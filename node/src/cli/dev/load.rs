@@ -95,7 +95,7 @@ pub fn files(folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
     }
     if files.is_empty() {
         bail!(
-            "{} has no files to work on; name another folder: vsm dev FOLDER",
+            "{} has no files to work on; name another folder: vsm dev FOLDER; or begin without units: vsm dev --no-demo",
             folder.display()
         );
     }
