@@ -18,7 +18,7 @@ use std::{
 
 use clap::Args;
 use serde::Deserialize;
-use serde_json::{Value, json, value::RawValue};
+use serde_json::{Value, json};
 use tokio::{
     task::{AbortHandle, JoinSet},
     time::{Instant, MissedTickBehavior},
@@ -30,6 +30,7 @@ use super::{
     hold::Hold,
     line::{Heard, Line, refused},
     need::{Answered, Needs},
+    operation::{Key, Operation},
     shown::Evidence,
     signals::Signals,
 };
@@ -69,36 +70,6 @@ pub struct ExecArgs {
     /// The program and its arguments.
     #[arg(last = true, required = true, value_name = "CMD")]
     command: Vec<String>,
-}
-
-/// Which attempt at an operation: id, session, attempt.
-pub type Key = (String, u64, u64);
-
-/// An operation, as the node gives it.
-#[derive(Debug, Deserialize)]
-pub struct Operation {
-    /// Which.
-    pub id: String,
-    /// The session that it was dispatched in.
-    pub session: u64,
-    /// Which attempt.
-    pub attempt: u64,
-    /// What is to be done.
-    pub capability: String,
-    /// With what.
-    pub payload: Box<RawValue>,
-    /// By when, in microseconds since the epoch.
-    pub deadline: u64,
-    /// What it belongs to.
-    pub correlation_id: String,
-}
-
-impl Operation {
-    /// Which attempt at it this is.
-    #[must_use]
-    pub fn key(&self) -> Key {
-        (self.id.clone(), self.session, self.attempt)
-    }
 }
 
 struct Exec {

@@ -6,6 +6,7 @@ pub mod exec;
 pub mod hold;
 pub mod line;
 pub mod need;
+pub mod operation;
 pub mod shown;
 pub mod signals;
 

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use super::amount::Amount;
-use crate::cli::unit::exec::{Key, Operation};
+use crate::cli::unit::operation::{Key, Operation};
 
 /// How long until a refused request is repeated.
 const AGAIN: Duration = Duration::from_millis(100);
