@@ -26,7 +26,7 @@ use crate::{
     api::{self, Api},
     config::Config,
     runtime::{Handle, Hooks, Runtime, RuntimeOptions, StartError},
-    security::{KeyError, NodeKey, TokenError, Tokens},
+    security::{KeyError, NodeKey, TokenError, Tokens, private_directory},
     telemetry::{Telemetry, handler},
     unit::{Unit, UnitError, local::Waiting},
 };
@@ -145,7 +145,7 @@ impl NodeBuilder {
         let directory = config.node.data_dir.clone();
         // First what fails most easily and has touched nothing yet.
         let (listener, address) = listen(config.api.listen).await?;
-        std::fs::create_dir_all(&directory).map_err(|source| NodeError::Directory {
+        private_directory(&directory).map_err(|source| NodeError::Directory {
             path: directory.clone(),
             source,
         })?;

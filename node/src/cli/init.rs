@@ -18,7 +18,7 @@ use super::{
 use crate::{
     config::DEFAULT_FILE,
     runtime::wall_clock,
-    security::{NodeKey, Role, Tokens},
+    security::{NodeKey, Role, Tokens, private_directory},
 };
 
 /// `vsm init DIR`
@@ -59,7 +59,7 @@ listen = \"127.0.0.1:4000\"
 pub fn run(global: &Global, args: &InitArgs) -> Done {
     let dir = &args.dir;
     let config = dir.join(DEFAULT_FILE);
-    fs::create_dir_all(dir).with_context(|| format!("can't make {}", dir.display()))?;
+    private_directory(dir).with_context(|| format!("can't make {}", dir.display()))?;
     if config.exists() {
         bail!("{} is there already; nothing was changed", config.display());
     }

@@ -34,6 +34,19 @@ impl Principal {
     }
 }
 
+/// Makes a directory that only its owner may enter, with those above it. One
+/// that is there stays as it is.
+///
+/// # Errors
+/// When it can't be made.
+pub fn private_directory(path: &std::path::Path) -> std::io::Result<()> {
+    let mut builder = std::fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(path)
+}
+
 /// Writes a file that only its owner may read, whole or not at all.
 fn write_private(path: &std::path::Path, bytes: &[u8]) -> std::io::Result<()> {
     use std::io::Write;

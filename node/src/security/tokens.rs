@@ -126,10 +126,11 @@ impl Tokens {
         change: impl FnOnce(&mut Self) -> Result<T, TokenError>,
     ) -> Result<T, TokenError> {
         let path = directory.join(LOCK);
-        let lock = fs::OpenOptions::new()
-            .create(true)
-            .write(true)
-            .truncate(false)
+        let mut options = fs::OpenOptions::new();
+        options.create(true).write(true).truncate(false);
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+        let lock = options
             .open(&path)
             .and_then(|file| file.lock().map(|()| file));
         let _lock = lock.map_err(|source| TokenError::File { path, source })?;

@@ -2,6 +2,7 @@
 #![cfg(unix)]
 
 use std::{
+    os::unix::fs::PermissionsExt,
     path::Path,
     process::{Command, Output, Stdio},
     time::Instant,
@@ -82,6 +83,9 @@ fn tokens_are_made_listed_and_taken_back() {
     let output = vsm(&["token", "list", "--data-dir", at]);
     assert_eq!(output.status.code(), Some(1), "{output:?}");
     says(&["init", at]);
+    // The log will hold payloads: nobody else's business on this machine.
+    let mode = std::fs::metadata(at).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o700);
     assert!(create(at, "unit", "worker").starts_with("vsm_"));
     let listed = says(&["--format", "json", "token", "list", "--data-dir", at]);
     let names: Vec<_> = listed
