@@ -4,13 +4,15 @@
 //! W3C `traceparent`, or a fresh one; the response carries it. A bearer token
 //! (or `?token=`, for browsers' WebSockets) says who calls.
 
+use std::collections::BTreeMap;
+
 use axum::{
     extract::{FromRequestParts, Request, State},
     http::{HeaderMap, HeaderName, HeaderValue, Uri, header, request::Parts},
     middleware::Next,
     response::{IntoResponse, Response},
 };
-use vsm_core::MessageId;
+use vsm_core::{MessageId, Name, Text};
 
 use super::{
     Shared,
@@ -68,6 +70,21 @@ impl Caller {
             };
             Problem::new(Kind::Unauthorized, detail)
         })
+    }
+}
+
+impl Caller {
+    /// The metadata of what the caller sends: what it gave, and the trace that
+    /// it is part of.
+    #[must_use]
+    pub fn metadata(&self, given: BTreeMap<Name, Text>) -> Vec<(Name, Text)> {
+        let mut metadata: Vec<_> = given.into_iter().collect();
+        if let Some(trace) = &self.traceparent
+            && let Ok(name) = "traceparent".parse()
+        {
+            metadata.push((name, Text::cut(trace)));
+        }
+        metadata
     }
 }
 

@@ -23,9 +23,9 @@ use super::{
     Answer, Shared, body,
     caller::{CORRELATION, Caller},
     claims, json,
-    operations::Waiting,
     params::Params,
     problem::{Kind, Problem},
+    waiting::Waiting,
 };
 use crate::{
     runtime::{Receipt, Root, SendError, root::draw_id, wall_clock},
@@ -199,7 +199,7 @@ fn root(caller: &Caller, saying: Saying) -> Answer<Root> {
     root.deadline = saying
         .deadline_ms
         .map(|millis| wall_clock() + Millis(millis));
-    root.metadata = metadata(caller, saying.metadata);
+    root.metadata = caller.metadata(saying.metadata);
     let mut keep = |name: &str, text: String| {
         if let Ok(name) = name.parse() {
             root.metadata.push((name, Text::cut(&text)));
@@ -212,17 +212,6 @@ fn root(caller: &Caller, saying: Saying) -> Answer<Root> {
         keep("priority", priority.name().to_owned());
     }
     Ok(root)
-}
-
-/// A caller's metadata, and the trace that it is part of.
-pub(super) fn metadata(caller: &Caller, given: BTreeMap<Name, Text>) -> Vec<(Name, Text)> {
-    let mut metadata: Vec<_> = given.into_iter().collect();
-    if let Some(trace) = &caller.traceparent
-        && let Ok(name) = "traceparent".parse()
-    {
-        metadata.push((name, Text::cut(trace)));
-    }
-    metadata
 }
 
 fn routed(from: &Address, to: &Address, payload: &Payload) -> bool {

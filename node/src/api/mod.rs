@@ -28,6 +28,7 @@ pub mod stream;
 pub mod systems;
 pub mod units;
 pub mod upgrade;
+pub mod waiting;
 
 use std::sync::Arc;
 

@@ -25,11 +25,11 @@ use super::{
     json, messages,
     params::{Named, Params},
     problem::{Kind, Problem},
+    waiting::Waiting,
 };
 use crate::{
     runtime::{Root, hub::OperationEnd, root::draw_id, wall_clock},
     security::{Action, Principal},
-    telemetry::time,
 };
 
 /// The most operations in a list.
@@ -58,32 +58,6 @@ pub struct Submission {
     /// Whatever else is to be kept with it on the log.
     #[serde(default)]
     pub metadata: BTreeMap<Name, Text>,
-}
-
-/// `?wait=`
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Waiting {
-    wait: Option<String>,
-    /// Read by [`super::caller`].
-    #[serde(rename = "token")]
-    _token: Option<String>,
-}
-
-impl Waiting {
-    pub(super) fn span(&self, api: &Shared) -> Answer<Option<Duration>> {
-        let Some(text) = &self.wait else {
-            return Ok(None);
-        };
-        let most = Duration::from_millis(api.config.api.wait_max_ms);
-        // `?wait` alone waits as long as one may.
-        let span = match text.as_str() {
-            "" | "true" => Ok(most),
-            text => time::span(text),
-        };
-        span.map(|span| Some(span.min(most)))
-            .map_err(|error| Problem::field("wait", error))
-    }
 }
 
 /// `POST /v1/operations`
@@ -174,7 +148,7 @@ fn root(
         Some(_) => caller.correlation,
         None => operation,
     };
-    let metadata = messages::metadata(caller, submission.metadata);
+    let metadata = caller.metadata(submission.metadata);
     let payload = Submit {
         capability: submission.capability,
         key: submission.key,

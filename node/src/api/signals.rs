@@ -54,7 +54,7 @@ pub async fn tell(State(api): State<Shared>, caller: Caller, request: Request) -
     let mut root = Root::new(Role::Environment, Role::S4, signal, principal.name.clone())
         .correlation(correlation);
     root.id = Some(id);
-    root.metadata = messages::metadata(&caller, told.metadata);
+    root.metadata = caller.metadata(told.metadata);
     let receipt = messages::deliver(&api, root).await?;
     let answer = messages::told(&receipt, correlation);
     let response = json(StatusCode::ACCEPTED, answer);
