@@ -55,7 +55,7 @@ struct State {
     /// Nothing is released any more: waiting is in vain.
     stopped: bool,
     /// By the message that they answer.
-    replies: HashMap<MessageId, oneshot::Sender<Arc<Record>>>,
+    replies: Waiting<oneshot::Sender<Arc<Record>>>,
     /// By operation.
     ends: HashMap<MessageId, Vec<oneshot::Sender<OperationEnd>>>,
     /// At how many of these those that nobody waits for any more are let go.
@@ -63,7 +63,43 @@ struct State {
     ended: VecDeque<OperationEnd>,
     units: BTreeMap<Name, Line>,
     /// Lines that wait for the answer to a registration.
-    arriving: HashMap<MessageId, UnitLine>,
+    arriving: Waiting<UnitLine>,
+}
+
+/// Who waits, by the message whose answer they wait for. Those that gave up
+/// are swept out only when the map has doubled since the last sweep: an
+/// insertion costs the same however many wait, and the map never holds more than
+/// [`SWEEP_MIN`] or twice as many as waited at the last sweep.
+#[derive(Debug)]
+struct Waiting<T> {
+    by_message: HashMap<MessageId, T>,
+    sweep_at: usize,
+}
+
+/// Fewer are not worth a sweep.
+const SWEEP_MIN: usize = 64;
+
+impl<T> Default for Waiting<T> {
+    fn default() -> Self {
+        Self {
+            by_message: HashMap::new(),
+            sweep_at: SWEEP_MIN,
+        }
+    }
+}
+
+impl<T> Waiting<T> {
+    fn insert(&mut self, message: MessageId, waiting: T, gone: impl Fn(&T) -> bool) {
+        if self.by_message.len() >= self.sweep_at {
+            self.by_message.retain(|_, it| !gone(it));
+            self.sweep_at = SWEEP_MIN.max(2 * self.by_message.len());
+        }
+        self.by_message.insert(message, waiting);
+    }
+
+    fn remove(&mut self, message: &MessageId) -> Option<T> {
+        self.by_message.remove(message)
+    }
 }
 
 #[derive(Debug)]
@@ -89,9 +125,9 @@ impl Hub {
     pub fn reply_to(&self, message: MessageId) -> oneshot::Receiver<Arc<Record>> {
         let (sender, receiver) = oneshot::channel();
         let mut state = self.state.lock();
-        state.replies.retain(|_, waiting| !waiting.is_closed());
         if !state.stopped {
-            state.replies.insert(message, sender);
+            let gone = oneshot::Sender::is_closed;
+            state.replies.insert(message, sender, gone);
         }
         receiver
     }
@@ -122,9 +158,9 @@ impl Hub {
     pub fn stop(&self) {
         let mut state = self.state.lock();
         state.stopped = true;
-        state.replies.clear();
+        state.replies = Waiting::default();
         state.ends.clear();
-        state.arriving.clear();
+        state.arriving = Waiting::default();
     }
 
     /// Forgets requests that no longer wait. For whoever waits with a limit.
@@ -143,9 +179,10 @@ impl Hub {
     /// first operations may be released together with the answer.
     pub fn connect(&self, register: MessageId, sender: UnitLine) {
         let mut state = self.state.lock();
-        state.arriving.retain(|_, waiting| !waiting.is_closed());
         if !state.stopped {
-            state.arriving.insert(register, sender);
+            state
+                .arriving
+                .insert(register, sender, mpsc::Sender::is_closed);
         }
     }
 
@@ -353,5 +390,29 @@ mod tests {
         let ended = Err(mpsc::error::TryRecvError::Disconnected);
         assert_eq!(before.try_recv().map(|_| ()), ended);
         assert_eq!(after.try_recv().map(|_| ()), ended);
+    }
+
+    #[test]
+    fn those_that_gave_up_do_not_pile_up_and_those_that_wait_are_kept() {
+        let hub = Hub::new(Arc::default());
+        let id = |number: u32| {
+            let mut id = [0; 16];
+            id[..4].copy_from_slice(&number.to_be_bytes());
+            MessageId(id)
+        };
+        let kept: Vec<_> = (0..100).map(|it| hub.reply_to(id(it))).collect();
+        for number in 100..10_000 {
+            drop(hub.reply_to(id(number)));
+            let waiting = hub.state.lock().replies.by_message.len();
+            assert!(waiting <= 201, "{waiting} after {number}");
+        }
+        let state = hub.state.lock();
+        for (number, mut receiver) in (0..).zip(kept) {
+            assert!(state.replies.by_message.contains_key(&id(number)));
+            assert_eq!(
+                receiver.try_recv().unwrap_err(),
+                oneshot::error::TryRecvError::Empty
+            );
+        }
     }
 }
