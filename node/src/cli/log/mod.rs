@@ -1,6 +1,7 @@
 //! `vsm log`: read a node's log; verify, replay, audit and export a log's files.
 
 pub mod audit;
+pub mod confirm;
 pub mod export;
 pub mod progress;
 pub mod replay;
@@ -27,6 +28,9 @@ pub enum LogCommand {
     Replay(replay::ReplayArgs),
     /// Check that a log follows from itself: every reaction, state and run.
     Audit(audit::AuditArgs),
+    /// What `vsm log audit` runs for each quarantined record.
+    #[command(hide = true)]
+    Confirm(confirm::ConfirmArgs),
     /// Print a log as lines of JSON.
     Export(export::ExportArgs),
 }
@@ -42,6 +46,7 @@ pub fn run(global: &Global, command: LogCommand) -> Done {
         LogCommand::Verify(args) => verify::run(global, &args),
         LogCommand::Replay(args) => replay::run(global, &args),
         LogCommand::Audit(args) => audit::run(global, &args),
+        LogCommand::Confirm(args) => Ok(confirm::run(args)),
         LogCommand::Export(args) => export::run(&args),
     }
 }
