@@ -81,6 +81,39 @@ fn a_key_stays_with_its_unit_and_leaves_with_it_alone() {
 }
 
 #[test]
+fn a_retry_avoids_the_unit_that_failed_while_another_has_room() {
+    use Strategy::{LeastLoaded, Rendezvous, RoundRobin};
+    for strategy in [RoundRobin, LeastLoaded, Rendezvous] {
+        // The key's own unit, the one whose turn it is, or the emptier one.
+        let mut stage = fleet(strategy, &[3, 3]);
+        for _ in 0..4 {
+            let first = dispatched(&stage.say(keyed("k")));
+            // It failed and is the less loaded one by then.
+            stage.say(outcome(&first, Status::Failed));
+            let second = dispatched(&stage.pass(Millis(200)));
+            assert_eq!(second.operation, first.operation, "{strategy:?}");
+            assert_ne!(second.unit, first.unit, "{strategy:?}");
+            stage.say(outcome(&second, Status::Completed));
+        }
+    }
+}
+
+#[test]
+fn a_retry_goes_to_the_unit_that_failed_when_no_other_has_room() {
+    use Strategy::{LeastLoaded, Rendezvous, RoundRobin};
+    for strategy in [RoundRobin, LeastLoaded, Rendezvous] {
+        let mut stage = fleet(strategy, &[1, 1]);
+        let first = dispatched(&stage.say(keyed("k")));
+        let other = dispatched(&stage.say(keyed("k")));
+        assert_ne!(first.unit, other.unit);
+        stage.say(outcome(&first, Status::Failed));
+        let second = dispatched(&stage.pass(Millis(200)));
+        assert_eq!((second.operation, second.attempt), (first.operation, 2));
+        assert_eq!(second.unit, first.unit, "{strategy:?}");
+    }
+}
+
+#[test]
 fn a_strategy_can_change_between_runs() {
     let mut stage = fleet(Strategy::RoundRobin, &[40, 20]);
     shares(&mut stage, 10);
