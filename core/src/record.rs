@@ -27,6 +27,15 @@ pub struct Record {
 pub struct BodyRef {
     /// Its length in bytes.
     pub len: u32,
-    /// The log's salted commitment to it.
+    /// The log's commitment to its salt and to it: part of the record's hashed
+    /// header, and still there when the body is removed.
     pub digest: Digest,
+}
+
+impl Record {
+    /// The commitment to its body, if it has one.
+    #[must_use]
+    pub fn body_commitment(&self) -> Option<Digest> {
+        self.body.map(|body| body.digest)
+    }
 }

@@ -20,7 +20,7 @@ use vsm_core::{
         coordination::{Slot, SlotAnswer},
         intelligence::Signal,
         lifecycle::Tick,
-        operations::Dispatch,
+        operations::{Accepted, Dispatch, OperationState, OutcomeAck, Verdict},
         resource_bargain::{Answer, Offer},
         sharing::Update,
     },
@@ -120,8 +120,36 @@ fn sample(channel: Channel) -> (Role, Role, Payload) {
     }
 }
 
+/// The answers that bind a body, beside the operations channel's sample.
+fn receipts() -> [(&'static str, Payload); 2] {
+    let accepted = Accepted {
+        operation: ID,
+        duplicate: true,
+        queued: 300,
+        payload_commitment: Some(Digest([6; 32])),
+    };
+    let ack = OutcomeAck {
+        operation: ID,
+        unit: name("unit-1"),
+        session: Seq(3),
+        attempt: 2,
+        verdict: Verdict::Accepted,
+        state: Some(OperationState::Completed),
+        output: Some(Seq(9)),
+        output_commitment: Some(Digest([6; 32])),
+    };
+    [
+        ("operations.accepted", accepted.into()),
+        ("operations.outcome_ack", ack.into()),
+    ]
+}
+
 fn record(channel: Channel) -> Record {
     let (from, to, payload) = sample(channel);
+    record_of(channel, from, to, payload)
+}
+
+fn record_of(channel: Channel, from: Role, to: Role, payload: Payload) -> Record {
     let mut message = Message::root(ID, from, to, payload, TIME, name("alice"));
     // What is optional is there on half of the channels.
     if channel as u8 % 2 == 1 {
@@ -158,20 +186,31 @@ fn hex(bytes: &[u8]) -> String {
 #[test]
 fn the_bytes_of_each_channel_stay_as_they_are() {
     for channel in Channel::ALL {
-        let record = record(channel);
-        let bytes = codec::encode(&record);
-        let found = hex(&bytes);
-        let path = PathBuf::from(env!("CARGO_MANIFEST_DIR"))
-            .join("tests/golden")
-            .join(format!("{channel}.hex"));
-        if std::env::var_os("UPDATE_GOLDEN").is_some() {
-            std::fs::write(&path, &found).unwrap();
-        }
-        let golden = std::fs::read_to_string(&path).unwrap_or_default();
-        assert_eq!(found, golden, "{}", path.display());
-        let read: Record = codec::decode(&bytes).unwrap();
-        assert_eq!(read, record);
+        compare(&channel.to_string(), &record(channel));
     }
+}
+
+#[test]
+fn the_bytes_of_receipts_stay_as_they_are() {
+    for (file, payload) in receipts() {
+        let (from, to) = (Role::S1, Role::Environment);
+        compare(file, &record_of(Channel::Operations, from, to, payload));
+    }
+}
+
+fn compare(file: &str, record: &Record) {
+    let bytes = codec::encode(record);
+    let found = hex(&bytes);
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/golden")
+        .join(format!("{file}.hex"));
+    if std::env::var_os("UPDATE_GOLDEN").is_some() {
+        std::fs::write(&path, &found).unwrap();
+    }
+    let golden = std::fs::read_to_string(&path).unwrap_or_default();
+    assert_eq!(found, golden, "{}", path.display());
+    let read: Record = codec::decode(&bytes).unwrap();
+    assert_eq!(&read, record);
 }
 
 #[test]

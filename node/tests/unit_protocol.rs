@@ -40,6 +40,7 @@ async fn register_work_and_leave() {
     assert_eq!(ack["id"], id);
     assert_eq!(ack["verdict"], "accepted");
     assert_eq!(ack["state"], "completed");
+    assert_eq!(ack["output_commitment"].as_str().map(str::len), Some(64));
     assert_eq!(site.ended(&id).await["output"], json!({"hash": "y"}));
 
     line.say(json!({"type": "leave"})).await;

@@ -36,7 +36,8 @@ pub fn write(from: &Path, to: &Path, forged: &[(Record, Option<u64>)]) {
     write_with(from, to, forged, &BTreeMap::new());
 }
 
-/// As [`write()`], with other bodies for some of the old records.
+/// As [`write()`], with other bodies for some of the old records, under their
+/// old salts if they had one.
 ///
 /// # Panics
 /// When the new log can't be written.
@@ -54,10 +55,9 @@ pub fn write_with(
         .expect("the genesis is taken");
     for (record, body_of) in forged {
         let original = body_of.map(|seq| &events[usize::try_from(seq).expect("a small log")]);
-        let salt = original.and_then(Event::salt);
-        let body = body_of
-            .and_then(|seq| bodies.get(&seq).map(Vec::as_slice))
-            .or_else(|| original.and_then(|event| event.body().bytes()));
+        let other = body_of.and_then(|seq| bodies.get(&seq).map(Vec::as_slice));
+        let salt = original.and_then(Event::salt).or(other.map(|_| [7; 16]));
+        let body = other.or_else(|| original.and_then(|event| event.body().bytes()));
         let meta = codec::encode(&record.message);
         new.push(&ImportEvent {
             record_kind: vsm_store::RecordKind::Event,

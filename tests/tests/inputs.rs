@@ -15,7 +15,7 @@ use std::{
 };
 
 use vsm_core::{
-    Cause, MessageId, Millis, Payload, Record, Timestamp,
+    Cause, Digest, MessageId, Millis, Payload, Record, Seq, Timestamp,
     payload::{Intelligence, Lifecycle, Operations, operations::Status},
 };
 use vsm_tests::{
@@ -243,35 +243,127 @@ fn a_changed_input_that_reached_nothing_is_not() {
     }
 }
 
-/// Subsystems never see a body's bytes, so that a body can be removed without
-/// changing a fold. The price: no reaction and no state tells of another
-/// payload of the same operation. Only the chain does, to whoever kept its
-/// end.
-#[test]
-fn another_payload_of_an_operation_is_not_seen_by_the_audit() {
-    let records = forge::records(log());
-    let submitted = records
-        .iter()
-        .find(|it| {
-            matches!(
-                it.message.payload,
-                Payload::Operations(Operations::Submit(_))
-            )
-        })
-        .expect("an operation was submitted");
-    let directory = tempfile::tempdir().expect("a directory");
-    let to = directory.path().join("log");
+/// A submission and an outcome, each with a body, and the receipts that S1 gave
+/// for these bodies: (record of the body, record of its receipt).
+fn receipts(records: &[Record]) -> Vec<(u64, u64)> {
+    let receipt_for = |seq: Seq, index: usize| {
+        let receipt = records[index..].iter().find(|it| {
+            matches!(it.message.cause, Cause::Local { seq: of, .. } if of == seq)
+                && committed(&it.message.payload).is_some()
+        });
+        receipt.expect("S1 gave a receipt").seq.0
+    };
+    let first = |meant: fn(&Operations) -> bool| {
+        let (index, record) = records
+            .iter()
+            .enumerate()
+            .find(|(_, it)| {
+                it.body.is_some()
+                    && matches!(&it.message.payload, Payload::Operations(it) if meant(it))
+            })
+            .expect("there is one with a body");
+        (record.seq.0, receipt_for(record.seq, index))
+    };
+    vec![
+        first(|it| matches!(it, Operations::Submit(_))),
+        first(|it| matches!(it, Operations::Outcome(_))),
+    ]
+}
+
+/// The commitment that a receipt names.
+fn committed(payload: &Payload) -> Option<Digest> {
+    match payload {
+        Payload::Operations(Operations::Accepted(it)) => it.payload_commitment,
+        Payload::Operations(Operations::OutcomeAck(it)) => it.output_commitment,
+        _ => None,
+    }
+}
+
+/// Forges a log in which one body is another, and says what that is committed
+/// to then.
+fn with_body(records: &[Record], seq: u64, to: &Path) -> Digest {
     let all: Vec<_> = records
         .iter()
         .map(|it| (it.clone(), Some(it.seq.0)))
         .collect();
-    let other = b"another payload, of another length".to_vec();
-    forge::write_with(
-        log(),
-        &to,
-        &all,
-        &BTreeMap::from([(submitted.seq.0, other)]),
-    );
+    let other = b"another body, of another length".to_vec();
+    forge::write_with(log(), to, &all, &BTreeMap::from([(seq, other)]));
+    let body = forge::records(to)
+        .into_iter()
+        .find(|it| it.seq.0 == seq)
+        .and_then(|it| it.body);
+    body.expect("the forged record has a body").digest
+}
+
+/// Subsystems never see a body's bytes, so that a body can be removed without
+/// changing a fold. What binds it is the receipt: S1 repeats the commitment
+/// that the log made to the body. Another body has another commitment under
+/// every salt, and the receipt on the log no longer follows from it.
+#[test]
+fn another_payload_or_output_of_an_operation_is_found_at_its_receipt() {
+    let records = forge::records(log());
+    for (seq, receipt) in receipts(&records) {
+        let directory = tempfile::tempdir().expect("a directory");
+        let to = directory.path().join("log");
+        with_body(&records, seq, &to);
+        let verified = vsm("verify", &to);
+        assert_eq!(verified.code(), 0, "{}", verified.stderr);
+        let audited = vsm("audit", &to);
+        let text = audited.text();
+        assert_eq!(audited.code(), 3, "the body of {seq}: {text}");
+        let finding: serde_json::Value = serde_json::from_str(&text).expect("a line of JSON");
+        assert_eq!(finding["seq"], receipt, "the body of {seq}: {text}");
+        println!("the body of {seq}: {}", finding["finding"]);
+    }
+}
+
+/// A receipt is a reaction like others: who makes it anew, too, has a log that
+/// follows from itself. It is not the receipt that the client or the unit was
+/// given.
+#[test]
+fn another_body_with_its_receipt_made_anew_is_not_what_was_told() {
+    let records = forge::records(log());
+    for (seq, receipt) in receipts(&records) {
+        let directory = tempfile::tempdir().expect("a directory");
+        let digest = with_body(&records, seq, &directory.path().join("first"));
+        let mut forged = records.clone();
+        let made_anew = forged
+            .iter_mut()
+            .find(|it| it.seq.0 == receipt)
+            .expect("the receipt is there");
+        let told = committed(&made_anew.message.payload);
+        match &mut made_anew.message.payload {
+            Payload::Operations(Operations::Accepted(it)) => it.payload_commitment = Some(digest),
+            Payload::Operations(Operations::OutcomeAck(it)) => it.output_commitment = Some(digest),
+            other => panic!("no receipt: {other:?}"),
+        }
+        let to = directory.path().join("log");
+        assert_eq!(with_body(&forged, seq, &to), digest);
+        for command in ["verify", "audit"] {
+            let passed = vsm(command, &to);
+            assert_eq!(passed.code(), 0, "{}", passed.text());
+        }
+        assert_ne!(told, Some(digest));
+        assert_ne!(chain_hash(&to), chain_hash(log()));
+    }
+}
+
+/// Nobody gives a receipt for the body of another message.
+#[test]
+fn a_body_without_a_receipt_is_not_seen_by_the_audit() {
+    let records = forge::records(log());
+    let signal = records
+        .iter()
+        .find(|it| {
+            matches!(
+                it.message.payload,
+                Payload::Intelligence(Intelligence::Signal(_))
+            )
+        })
+        .expect("there was a signal");
+    let directory = tempfile::tempdir().expect("a directory");
+    let to = directory.path().join("log");
+    with_body(&records, signal.seq.0, &to);
     for command in ["verify", "audit"] {
         let passed = vsm(command, &to);
         assert_eq!(passed.code(), 0, "{}", passed.text());

@@ -174,6 +174,12 @@ pub struct Accepted {
     pub duplicate: bool,
     /// How many are waiting before it for a unit.
     pub queued: u32,
+    /// The receipt for the body: the log's salted commitment to the payload of
+    /// the submission that this answers, also when that is a duplicate; `None`
+    /// when it had none. Another body can't have the same one under any salt,
+    /// so that whoever exchanges the body has to change this record too, and
+    /// what the client was told.
+    pub payload_commitment: Option<Digest>,
 }
 
 /// An operation will not be tried.
@@ -316,6 +322,10 @@ pub struct OutcomeAck {
     pub state: Option<OperationState>,
     /// The record whose body is the output that counts.
     pub output: Option<Seq>,
+    /// The receipt for the body: the log's salted commitment to the output of
+    /// the outcome that this answers, whether it counts or not; `None` when it
+    /// had none. See [`Accepted::payload_commitment`].
+    pub output_commitment: Option<Digest>,
 }
 
 /// An operation ended without an outcome that counts.

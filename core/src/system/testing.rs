@@ -11,7 +11,7 @@ use crate::{
         Payload,
         lifecycle::{Started, Tick},
     },
-    record::Record,
+    record::{BodyRef, Record},
     time::{Millis, Timestamp},
 };
 
@@ -92,12 +92,23 @@ impl Stage {
     ) -> Vec<Message> {
         let mut record = self.record(payload);
         change(&mut record.message);
+        self.step(&record)
+    }
+
+    /// Says something with a body to it, now.
+    pub(crate) fn say_body(&mut self, payload: impl Into<Payload>, body: BodyRef) -> Vec<Message> {
+        let mut record = self.record(payload);
+        record.body = Some(body);
+        self.step(&record)
+    }
+
+    fn step(&mut self, record: &Record) -> Vec<Message> {
         // A state says all: the restored machine goes on like the old one.
         let state = self.machine.state();
         let mut restored = Machine::restore(identity(self.role), &state).unwrap();
         let (mut emitted, mut again) = (Vec::new(), Vec::new());
-        self.machine.step(&record, &mut emitted);
-        restored.step(&record, &mut again);
+        self.machine.step(record, &mut emitted);
+        restored.step(record, &mut again);
         assert_eq!(emitted, again);
         assert_eq!(self.machine.state(), restored.state());
         let _: serde_json::Value = self.machine.view();

@@ -220,6 +220,7 @@ fn pending(it: &Accepted, correlation: MessageId) -> Response {
         "state": "accepted",
         "duplicate": it.duplicate,
         "queued": it.queued,
+        "payload_commitment": it.payload_commitment,
         "correlation_id": correlation.to_string(),
     });
     json(StatusCode::ACCEPTED, body)
@@ -239,7 +240,7 @@ async fn waited(
         let found = view(api, it.operation).await?;
         if is_final(&found) {
             let found = with_output(api, found).await?;
-            return Ok(json(StatusCode::OK, found));
+            return Ok(json(StatusCode::OK, with_receipt(found, it)));
         }
     }
     let ended = tokio::select! {
@@ -253,6 +254,7 @@ async fn waited(
                 "state": end.state,
                 "output": output(api, end.output).await?,
                 "output_seq": end.output,
+                "payload_commitment": it.payload_commitment,
                 "correlation_id": correlation.to_string(),
             });
             if let (Value::Object(body), Some(reason)) = (&mut body, end.reason) {
@@ -264,9 +266,18 @@ async fn waited(
         None => {
             api.handle.shared().hub.forget_closed(it.operation);
             let found = view(api, it.operation).await?;
-            Ok(json(StatusCode::ACCEPTED, found))
+            Ok(json(StatusCode::ACCEPTED, with_receipt(found, it)))
         }
     }
+}
+
+/// What is known of an operation, with the receipt for the payload that the
+/// client sent now.
+fn with_receipt(mut view: Value, it: &Accepted) -> Value {
+    if let Value::Object(view) = &mut view {
+        view.insert("payload_commitment".into(), json!(it.payload_commitment));
+    }
+    view
 }
 
 async fn view(api: &Shared, id: MessageId) -> Answer<Value> {

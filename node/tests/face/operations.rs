@@ -33,6 +33,40 @@ async fn an_operation_is_done_and_waited_for() {
 }
 
 #[tokio::test]
+async fn every_answer_to_a_submission_has_the_receipt_for_its_payload() {
+    let stage = Stage::start().await;
+    let unit = stage.echo("echo").await;
+    let body = json!({"capability": "echo", "payload": {"n": 1}, "idempotency_key": "k"});
+    let mut receipts = Vec::new();
+    for wait in ["", "?wait=20s", "?wait=20s"] {
+        let path = format!("/v1/operations{wait}");
+        let answer = stage.post(Role::Client, &path, &body).await;
+        let receipt = answer.body["payload_commitment"].clone();
+        assert!(receipt.is_string(), "{answer:?}");
+        receipts.push(receipt);
+    }
+    // Each is what the log committed to, for the body of its own submission.
+    let log = stage
+        .read(Role::Auditor, "/v1/log?channel=operations&limit=1000")
+        .await;
+    let mut committed = Vec::new();
+    for record in log["records"].as_array().unwrap() {
+        if record["type"] == "submit" {
+            let record = stage
+                .read(Role::Auditor, &format!("/v1/log/{}", record["seq"]))
+                .await;
+            committed.push(record["hashes"]["body_commitment"].clone());
+        }
+    }
+    assert_eq!(receipts, committed);
+    assert_ne!(receipts[0], receipts[1], "the same bytes, another salt");
+    let none = json!({"capability": "nobody-can"});
+    let answer = stage.post(Role::Client, "/v1/operations", &none).await;
+    assert_eq!(answer.body["payload_commitment"], json!(null));
+    unit.abort();
+}
+
+#[tokio::test]
 async fn waiting_ends() {
     let stage = Stage::start().await;
     let body = json!({"capability": "nobody-can"});

@@ -192,6 +192,7 @@ impl S1 {
                     verdict,
                     state: operation.map(|it| it.state),
                     output: operation.and_then(|it| it.output),
+                    output_commitment: record.body_commitment(),
                 },
             )
             .reply_to(record.message.id);

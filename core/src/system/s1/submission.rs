@@ -8,7 +8,6 @@ use super::{
 };
 use crate::{
     address::Role,
-    id::MessageId,
     message::{Cause, Message},
     name::Name,
     outbox::Outbox,
@@ -22,7 +21,7 @@ impl S1 {
     pub(super) fn submit(&mut self, record: &Record, submit: &Submit, out: &mut Outbox) {
         match self.admit(record, submit) {
             Admission::New(unit) => self.accept(record, submit, unit, out),
-            Admission::Same(key) => self.accept_again(key, record.message.id, out),
+            Admission::Same(key) => self.accept_again(key, record, out),
             Admission::Refused(reason) => {
                 self.counters.refused(&reason);
                 out.send(
@@ -123,6 +122,7 @@ impl S1 {
                 operation: message.id,
                 duplicate: false,
                 queued: u32::try_from(queued).unwrap_or(u32::MAX),
+                payload_commitment: record.body_commitment(),
             },
         )
         .reply_to(message.id);
@@ -131,7 +131,7 @@ impl S1 {
         }
     }
 
-    fn accept_again(&mut self, key: Key, submit: MessageId, out: &mut Outbox) {
+    fn accept_again(&mut self, key: Key, record: &Record, out: &mut Outbox) {
         self.counters.duplicates += 1;
         let Some(operation) = self.operations.get(key) else {
             return;
@@ -142,9 +142,11 @@ impl S1 {
                 operation: operation.id,
                 duplicate: true,
                 queued: 0,
+                // Of the body that came now: it is this one's receipt.
+                payload_commitment: record.body_commitment(),
             },
         )
-        .reply_to(submit)
+        .reply_to(record.message.id)
         .correlation(operation.correlation);
     }
 }

@@ -3,7 +3,7 @@
 use serde::Serialize;
 use serde_json::value::RawValue;
 use vsm_core::{
-    MessageId, Name, Payload, Seq, Text, Timestamp,
+    Digest, MessageId, Name, Payload, Seq, Text, Timestamp,
     payload::{
         Operations,
         coordination::SlotAnswer,
@@ -72,6 +72,8 @@ pub enum ToUnit<'a> {
         verdict: Verdict,
         /// Where the operation stands.
         state: Option<OperationState>,
+        /// The log's commitment to the result's output: the receipt for it.
+        output_commitment: Option<Digest>,
     },
     /// Something that it has ended otherwise; it may stop.
     Closed {
@@ -256,6 +258,7 @@ pub fn to_unit(
             session: it.session,
             verdict: it.verdict,
             state: it.state,
+            output_commitment: it.output_commitment,
         },
         Operations::Closed(it) => {
             let (_, session, attempt) = it.held_by.as_ref()?;

@@ -5,6 +5,7 @@ use crate::{
     id::{Digest, MessageId, Seq},
     name::Text,
     payload::operations::{Accepted, Cancel, Idempotency, Refused, RefusedBecause},
+    record::BodyRef,
     system::{Query, testing::kinds},
 };
 
@@ -36,6 +37,46 @@ fn an_operation_is_accepted_dispatched_and_completed() {
     let emitted = stage.say(outcome(&dispatch, Status::Completed));
     let ack = payloads!(emitted, Operations::OutcomeAck).remove(0);
     assert_eq!((ack.verdict, ack.output), (Verdict::Repeated, Some(Seq(4))));
+}
+
+#[test]
+fn who_hands_a_body_in_gets_its_commitment() {
+    let mut stage = stage();
+    let body = |byte| BodyRef {
+        len: 3,
+        digest: Digest([byte; 32]),
+    };
+    let keyed = || Submit {
+        idempotency: Some(Idempotency {
+            key: Text::cut("k"),
+            request: Digest::of(b"request"),
+        }),
+        ..submit("hash")
+    };
+    stage.say(unit("u1", "hash", false, 2));
+    let emitted = stage.say_body(keyed(), body(1));
+    let dispatch = dispatched(&emitted);
+    let accepted: Vec<Accepted> = payloads!(emitted, Operations::Accepted);
+    assert_eq!(accepted[0].payload_commitment, Some(Digest([1; 32])));
+    // Each submission its own, also one that is an older operation.
+    let emitted = stage.say_body(keyed(), body(2));
+    let accepted: Vec<Accepted> = payloads!(emitted, Operations::Accepted);
+    assert!(accepted[0].duplicate);
+    assert_eq!(accepted[0].payload_commitment, Some(Digest([2; 32])));
+    // And each outcome, also one that does not count.
+    for (byte, verdict) in [(3, Verdict::Accepted), (4, Verdict::Repeated)] {
+        let emitted = stage.say_body(outcome(&dispatch, Status::Completed), body(byte));
+        let ack = payloads!(emitted, Operations::OutcomeAck).remove(0);
+        assert_eq!(ack.verdict, verdict);
+        assert_eq!(ack.output_commitment, Some(Digest([byte; 32])));
+    }
+    // Without a body there is nothing to commit to.
+    let emitted = stage.say(submit("hash"));
+    let accepted: Vec<Accepted> = payloads!(emitted, Operations::Accepted);
+    assert_eq!(accepted[0].payload_commitment, None);
+    let emitted = stage.say(outcome(&dispatched(&emitted), Status::Completed));
+    let ack = payloads!(emitted, Operations::OutcomeAck).remove(0);
+    assert_eq!(ack.output_commitment, None);
 }
 
 #[test]
