@@ -4,6 +4,7 @@
 
 pub mod bus;
 pub mod disk;
+mod fleet;
 pub mod process;
 
 use std::time::Duration;
@@ -11,6 +12,9 @@ use std::time::Duration;
 use hdrhistogram::Histogram;
 use parking_lot::Mutex;
 use serde::Serialize;
+
+/// Whatever a benchmark fails with.
+pub type AnyError = Box<dyn std::error::Error + Send + Sync>;
 
 /// A distribution of latencies, in microseconds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
