@@ -2,10 +2,12 @@
 //!
 //! Every figure is of one run on one machine: compare ratios, not machines.
 
+pub mod append;
 pub mod bus;
 pub mod disk;
 mod fleet;
 pub mod process;
+pub mod replay;
 
 use std::time::Duration;
 

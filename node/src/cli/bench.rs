@@ -1,22 +1,27 @@
 //! `vsm bench`: quick figures on this machine.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use clap::{Args, Subcommand};
+use serde::Serialize;
 
 use super::{
     Done, Global,
     exit::Exit,
     output::{self, Format},
 };
-use crate::bench::bus::{self, Figures, Settings};
+use crate::bench::{AnyError, append, bus, replay};
 
 /// What to measure.
 #[derive(Debug, Subcommand)]
 pub enum BenchCommand {
+    /// Durable appends to a log, beside a raw file.
+    Append(AppendArgs),
     /// Messages through the bus: routed, chained, durable, delivered, stepped.
     Bus(BusArgs),
+    /// A log audited and verified, beside reading its files.
+    Replay(ReplayArgs),
 }
 
 /// `vsm bench bus`
@@ -36,32 +41,91 @@ pub struct BusArgs {
     dir: Option<PathBuf>,
 }
 
+/// `vsm bench replay`
+#[derive(Debug, Args)]
+pub struct ReplayArgs {
+    /// Units at work while the log is written.
+    #[arg(long, default_value_t = 1_000)]
+    units: usize,
+    /// How long the log is written.
+    #[arg(long, default_value_t = 5)]
+    seconds: u64,
+    /// Where to write; a temporary directory here when not given.
+    #[arg(long)]
+    dir: Option<PathBuf>,
+}
+
+/// `vsm bench append`
+#[derive(Debug, Args)]
+pub struct AppendArgs {
+    /// Events appended in each run.
+    #[arg(long, default_value_t = 1_000_000)]
+    events: u64,
+    /// How often everything is run; medians are shown.
+    #[arg(long, default_value_t = 3)]
+    repeats: usize,
+    /// Where to write; a temporary directory here when not given.
+    #[arg(long)]
+    dir: Option<PathBuf>,
+}
+
 /// Runs a benchmark.
 ///
 /// # Errors
 /// When the disk or the node fails.
 pub fn run(global: &Global, command: &BenchCommand) -> Done {
-    let BenchCommand::Bus(args) = command;
-    let settings = Settings {
-        units: args.units.max(1),
-        seconds: args.seconds.max(1),
-        paced_messages_per_s: args.rate,
-    };
-    // Beside the user's files: /tmp may be memory, and that is no disk.
-    let directory = match &args.dir {
-        Some(dir) => {
-            std::fs::create_dir_all(dir)
-                .with_context(|| format!("can't make {}", dir.display()))?;
-            tempfile::tempdir_in(dir)?
+    match command {
+        BenchCommand::Append(args) => {
+            let settings = append::Settings {
+                events: args.events,
+                repeats: args.repeats,
+            };
+            let directory = directory(args.dir.as_deref())?;
+            let figures = append::run(directory.path(), settings);
+            shown(global, figures, print_append)
         }
-        None => tempfile::tempdir_in(".")?,
-    };
-    let runtime = tokio::runtime::Builder::new_multi_thread()
+        BenchCommand::Bus(args) => {
+            let settings = bus::Settings {
+                units: args.units.max(1),
+                seconds: args.seconds.max(1),
+                paced_messages_per_s: args.rate,
+            };
+            let directory = directory(args.dir.as_deref())?;
+            let figures = runtime()?.block_on(bus::run(directory.path(), settings));
+            shown(global, figures, print_bus)
+        }
+        BenchCommand::Replay(args) => {
+            let settings = replay::Settings {
+                units: args.units.max(1),
+                seconds: args.seconds.max(1),
+            };
+            let directory = directory(args.dir.as_deref())?;
+            let figures = runtime()?.block_on(replay::run(directory.path(), settings));
+            shown(global, figures, print_replay)
+        }
+    }
+}
+
+/// A directory that is gone afterwards.
+fn directory(parent: Option<&Path>) -> anyhow::Result<tempfile::TempDir> {
+    // Beside the user's files: /tmp may be memory, and that is no disk.
+    let parent = parent.unwrap_or(Path::new("."));
+    std::fs::create_dir_all(parent).with_context(|| format!("can't make {}", parent.display()))?;
+    Ok(tempfile::tempdir_in(parent)?)
+}
+
+fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread()
         .enable_all()
-        .build()?;
-    let figures = runtime
-        .block_on(bus::run(directory.path(), settings))
-        .map_err(|error| anyhow::anyhow!(error))?;
+        .build()
+}
+
+fn shown<T: Serialize>(
+    global: &Global,
+    figures: Result<T, AnyError>,
+    print: impl FnOnce(&T),
+) -> Done {
+    let figures = figures.map_err(|error| anyhow::anyhow!(error))?;
     match global.format {
         Format::Json => output::json_pretty(&figures)?,
         Format::Text => print(&figures),
@@ -70,7 +134,49 @@ pub fn run(global: &Global, command: &BenchCommand) -> Done {
 }
 
 #[expect(clippy::cast_precision_loss, reason = "figures for people")]
-fn print(it: &Figures) {
+fn ratio(ours: u64, ceiling: u64) -> f64 {
+    ours as f64 / ceiling.max(1) as f64
+}
+
+fn print_append(it: &append::Figures) {
+    println!(
+        "events/s             {:>12} (durable, in groups of {})",
+        it.events_per_s, it.group
+    );
+    println!("  encoded as it goes {:>12}", it.encoding_events_per_s);
+    println!(
+        "raw file, same bytes {:>12} events/s (as many syncs; {} written before)",
+        it.ceiling_events_per_s, it.ceiling_written_before_events_per_s
+    );
+    println!(
+        "  ratio              {:>12.2}",
+        ratio(it.events_per_s, it.ceiling_events_per_s)
+    );
+    println!(
+        "{} events of {} bytes in {} syncs, {} runs",
+        it.events, it.event_bytes, it.syncs, it.settings.repeats
+    );
+}
+
+fn print_replay(it: &replay::Figures) {
+    println!("records audited/s    {:>12}", it.events_per_s);
+    println!("events verified/s    {:>12}", it.verify_events_per_s);
+    println!(
+        "raw files read       {:>12} events/s ({} bytes each)",
+        it.ceiling_events_per_s, it.ceiling.bytes_per_event
+    );
+    println!(
+        "  ratio              {:>12.3}",
+        ratio(it.events_per_s, it.ceiling_events_per_s)
+    );
+    println!(
+        "{} records, {} of them reactions, {} units; opened in {} ms",
+        it.events, it.reactions, it.settings.units, it.open_ms
+    );
+}
+
+#[expect(clippy::cast_precision_loss, reason = "figures for people")]
+fn print_bus(it: &bus::Figures) {
     let mib = |bytes: Option<u64>| bytes.map_or(0.0, |bytes| bytes as f64 / f64::from(1 << 20));
     println!("messages/s           {:>12}", it.messages_per_s);
     println!(
