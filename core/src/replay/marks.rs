@@ -44,11 +44,6 @@ impl Marks {
         }
     }
 
-    /// Takes a quarantine back: what would the step do?
-    pub fn pardon(&mut self, system: &Address, seq: Seq) {
-        self.quarantined.remove(&(system.clone(), seq));
-    }
-
     /// Whether `system` skips record `seq`.
     #[must_use]
     pub fn is_quarantined(&self, system: &Address, seq: Seq) -> bool {

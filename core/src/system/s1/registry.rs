@@ -50,6 +50,8 @@ pub(super) struct Unit {
 /// What nobody asks for but people.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Details {
+    /// Who registered it. The name is theirs until the unit is gone.
+    pub(super) principal: Option<Name>,
     pub(super) labels: BTreeMap<Name, Text>,
     pub(super) recovery_time: Millis,
     pub(super) registered: Timestamp,

@@ -15,6 +15,7 @@ use super::{
     S1,
     capability::load,
     registry::{Details, Membership, Trouble, Unit},
+    submission::principal,
 };
 use crate::{
     address::Role,
@@ -41,7 +42,7 @@ impl S1 {
 
     pub(super) fn register(&mut self, record: &Record, register: &Register, out: &mut Outbox) {
         let id = record.message.id;
-        if let Err(reason) = self.check(register) {
+        if let Err(reason) = self.check(record, register) {
             self.counters.register_refused += 1;
             out.send(
                 Role::Environment,
@@ -91,7 +92,7 @@ impl S1 {
         self.feed(unit, out);
     }
 
-    fn check(&self, register: &Register) -> Result<(), String> {
+    fn check(&self, record: &Record, register: &Register) -> Result<(), String> {
         let capabilities = register.capabilities.len();
         if capabilities == 0 || capabilities > Register::CAPABILITIES_MAX {
             return Err(format!(
@@ -113,8 +114,20 @@ impl S1 {
                 Register::LABELS_MAX
             ));
         }
+        let known = self.registry.named(&register.unit);
+        // Sessions can be guessed: what a unit holds goes to nobody else.
+        let theirs = known.and_then(|key| self.registry.get(key));
+        if theirs.is_some_and(|unit| unit.details.principal.as_ref() != principal(&record.message))
+        {
+            return Err(format!(
+                "unit {} was registered with another token and is not gone; use that token, stop \
+                 the unit, or wait until it was not heard for {} ms",
+                register.unit,
+                self.silence_max().0
+            ));
+        }
         let units_max = self.config.units_max as usize;
-        if self.registry.len() >= units_max && self.registry.named(&register.unit).is_none() {
+        if self.registry.len() >= units_max && known.is_none() {
             return Err(format!(
                 "there are {units_max} units, as many as there may be (operations.units_max)"
             ));
@@ -139,6 +152,7 @@ impl S1 {
             hurting: false,
             failures_in_row: 0,
             details: Box::new(Details {
+                principal: principal(&record.message).cloned(),
                 labels: std::collections::BTreeMap::new(),
                 recovery_time: Millis(0),
                 registered: record.time,

@@ -162,7 +162,7 @@ enum Admission {
 }
 
 /// On whose behalf a message is.
-fn principal(message: &Message) -> Option<&Name> {
+pub(super) fn principal(message: &Message) -> Option<&Name> {
     match &message.cause {
         Cause::Principal(name) => Some(name),
         Cause::Local { .. } | Cause::Remote { .. } => message.principal.as_ref(),

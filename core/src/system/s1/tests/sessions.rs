@@ -58,6 +58,47 @@ fn what_is_no_proper_unit_is_refused() {
 }
 
 #[test]
+fn a_name_is_its_principals_until_the_unit_is_gone() {
+    let mut stage = stage();
+    let register = unit("u1", "hash", false, 1);
+    let first = registered(&stage.say(register.clone()));
+    let dispatch = dispatched(&stage.say(submit("hash")));
+    stage.say(Left {
+        unit: name("u1"),
+        session: first.session,
+        orderly: false,
+    });
+    let owner = std::mem::replace(&mut stage.principal, name("somebody"));
+    for resume in [None, Some(first.session)] {
+        let theirs = Register {
+            resume,
+            ..register.clone()
+        };
+        let emitted = stage.say(theirs);
+        assert_eq!(kinds(&emitted), ["environment operations.register_refused"]);
+        let refused: Vec<RegisterRefused> = payloads!(emitted, Operations::RegisterRefused);
+        assert!(refused[0].reason.contains("another token"));
+    }
+    // What it holds is still the owner's.
+    stage.principal = owner;
+    let mine = Register {
+        resume: Some(first.session),
+        ..register.clone()
+    };
+    let emitted = stage.say(mine);
+    assert_eq!(dispatches(&emitted)[0].operation, dispatch.operation);
+    let session = registered(&emitted).session;
+    stage.say(Left {
+        unit: name("u1"),
+        session,
+        orderly: true,
+    });
+    // The name is free again.
+    stage.principal = name("somebody");
+    registered(&stage.say(register));
+}
+
+#[test]
 fn a_resumed_unit_keeps_its_work_and_its_old_words_count() {
     let mut stage = stage();
     let first = registered(&stage.say(unit("u1", "hash", false, 2)));
