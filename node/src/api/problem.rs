@@ -195,7 +195,7 @@ impl From<SendError> for Problem {
             SendError::Metadata(_) => {
                 return Self::field("metadata", error.to_string());
             }
-            SendError::NoAnswer(_) => Kind::NoAnswer,
+            SendError::NoAnswer(_) | SendError::Silent(_) => Kind::NoAnswer,
             SendError::NotHosted(_) => Kind::NotFound,
             SendError::Log(_) | SendError::Stopped(_) | SendError::Closing => Kind::Unavailable,
         };

@@ -15,6 +15,9 @@ use super::{
     wall_clock,
 };
 
+/// How long a subsystem may take to answer a question.
+const QUESTION: Duration = Duration::from_secs(10);
+
 /// A message was not sent.
 #[derive(Debug, thiserror::Error)]
 pub enum SendError {
@@ -41,6 +44,9 @@ pub enum SendError {
     /// No answer came in time. The message is on the log all the same.
     #[error("no answer within {0:?}; the message is on the log and may still be answered")]
     NoAnswer(Duration),
+    /// A subsystem did not say in time how things stand.
+    #[error("{0} did not answer within {QUESTION:?}; it is busy, or restarts; try again")]
+    Silent(Role),
     /// The node is stopping.
     #[error("the node is stopping")]
     Closing,
@@ -199,7 +205,8 @@ impl Handle {
     /// the state holds.
     ///
     /// # Errors
-    /// When the subsystem is not hosted here, or the node stops.
+    /// When the subsystem is not hosted here or does not answer in time, or
+    /// the node stops.
     pub async fn query(&self, role: Role, query: Query) -> Result<(Value, Seq), SendError> {
         let seat = self
             .shared
@@ -209,12 +216,17 @@ impl Handle {
         let seat = seat.ok_or(SendError::NotHosted(role))?;
         let (answer, answered) = oneshot::channel();
         let question = Question::State { query, answer };
-        self.shared.questions[seat]
-            .send(question)
+        let asking = async {
+            self.shared.questions[seat]
+                .send(question)
+                .await
+                .map_err(|_| SendError::Closing)?;
+            let (value, seq) = answered.await.map_err(|_| SendError::Closing)?;
+            self.durable(seq).await?;
+            Ok((value, seq))
+        };
+        tokio::time::timeout(QUESTION, asking)
             .await
-            .map_err(|_| SendError::Closing)?;
-        let (value, seq) = answered.await.map_err(|_| SendError::Closing)?;
-        self.durable(seq).await?;
-        Ok((value, seq))
+            .unwrap_or(Err(SendError::Silent(role)))
     }
 }
