@@ -50,13 +50,13 @@ fn print(status: &Value) -> io::Result<()> {
     for (pointer, what) in [
         (
             "/messages/quarantined",
-            "records are quarantined; the log has them as lifecycle.quarantined",
+            "quarantined records; the log has them as lifecycle.quarantined",
         ),
         (
             "/messages/restarts",
             "restarts of subsystems after a panic in this run",
         ),
-        ("/systems/s1/suspended", "units are suspended"),
+        ("/systems/s1/suspended", "suspended units"),
     ] {
         match number(pointer) {
             0 => {}

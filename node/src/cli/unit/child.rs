@@ -73,6 +73,8 @@ impl Job {
         command
             .args(&self.command[1..])
             .envs(self.environment)
+            // What the program may do at the node is not for us to give.
+            .env_remove("VSM_TOKEN")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
