@@ -1,7 +1,7 @@
 //! The bus under load: messages routed, chained, durable, delivered, stepped.
 //!
 //! Real work on a real S1: operations are submitted, dispatched and completed,
-//! units send heartbeats; see [`fleet`].
+//! units send heartbeats; see `fleet`.
 
 use std::{path::Path, sync::Arc, time::Duration};
 
