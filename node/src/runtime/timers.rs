@@ -31,6 +31,9 @@ pub async fn run(shared: Arc<Shared>, seats: Vec<Arc<Seat>>) {
         let mut next = u64::MAX;
         for (seat, tick) in seats.iter().zip(&mut ticks) {
             if seat.at.load(Ordering::Acquire) < *tick {
+                // What it wants next is known once it was stepped; that is soon,
+                // and nobody tells us of a deadline that is later than the last.
+                next = now.0;
                 continue;
             }
             let deadline = seat.deadline.load(Ordering::Acquire);
@@ -42,7 +45,10 @@ pub async fn run(shared: Arc<Shared>, seats: Vec<Arc<Seat>>) {
                 deadline: Timestamp(deadline),
             };
             match shared.publish_own(Root::by_node(seat.address.role, payload)) {
-                Ok(receipt) => *tick = receipt.seq.0,
+                Ok(receipt) => {
+                    *tick = receipt.seq.0;
+                    next = now.0;
+                }
                 Err(_) => return,
             }
         }
