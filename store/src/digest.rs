@@ -20,12 +20,15 @@ pub(crate) const BODY_CONTEXT: &str = "vsm-store v1 commitment to a salted body"
 /// Context of the checksums on volume headers, seals, indexes, head slots and
 /// snapshots. Frozen.
 pub(crate) const RECORD_CONTEXT: &str = "vsm-store v1 checksum of a stored record";
+/// Context of the hash that index files know a stream by. Frozen.
+pub(crate) const STREAM_CONTEXT: &str = "vsm-store v1 hash of a stream name";
 
 static CHAIN_KEY: LazyLock<ContextKey> = LazyLock::new(|| hash_derive_key_context(CHAIN_CONTEXT));
 static DESCRIPTOR_KEY: LazyLock<ContextKey> =
     LazyLock::new(|| hash_derive_key_context(DESCRIPTOR_CONTEXT));
 static BODY_KEY: LazyLock<ContextKey> = LazyLock::new(|| hash_derive_key_context(BODY_CONTEXT));
 static RECORD_KEY: LazyLock<ContextKey> = LazyLock::new(|| hash_derive_key_context(RECORD_CONTEXT));
+static STREAM_KEY: LazyLock<ContextKey> = LazyLock::new(|| hash_derive_key_context(STREAM_CONTEXT));
 
 /// A 32-byte hash. Prints as lower-case hexadecimal.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
@@ -98,6 +101,16 @@ pub(crate) fn record_checksum(bytes: &[u8]) -> Digest {
     keyed(&RECORD_KEY, &[bytes])
 }
 
+/// The checksum of a stored record whose bytes lie in several places.
+pub(crate) fn record_checksum_of(parts: &[&[u8]]) -> Digest {
+    keyed(&RECORD_KEY, parts)
+}
+
+/// The digest of a stream's name, of which index files use 16 bytes.
+pub(crate) fn stream_digest(name: &str) -> Digest {
+    keyed(&STREAM_KEY, &[name.as_bytes()])
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -108,6 +121,7 @@ mod tests {
             (CHAIN_CONTEXT, chain_hash(&[7; 128])),
             (DESCRIPTOR_CONTEXT, descriptor_digest(&[7; 128])),
             (RECORD_CONTEXT, record_checksum(&[7; 128])),
+            (STREAM_CONTEXT, keyed(&STREAM_KEY, &[&[7; 128]])),
         ] {
             let expected = Hasher::new_derive_key(context).update(&[7; 128]).finalize();
             assert_eq!(digest.0, *expected.as_bytes(), "{context}");

@@ -4,6 +4,7 @@
 //! LOCK        held locked while the log is open
 //! head        two slots that say what must be there
 //! volumes/    one folder per volume, named by its first sequence
+//! index/      one file per sealed volume, named likewise
 //! snapshots/  one folder per name
 //! ```
 //!
@@ -13,6 +14,7 @@ use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Write};
 use std::path::Path;
 
+use crate::backend::index_files::INDEX_DIR;
 use crate::backend::sled::{HEAD_FILE, VOLUMES_DIR, sync_dir};
 use crate::error::OpenError;
 use crate::snapshot::SNAPSHOTS_DIR;
@@ -62,7 +64,7 @@ pub(crate) fn inspect(dir: &Path) -> Result<Found, OpenError> {
                     found = Found::Log;
                 }
             }
-            Some(VOLUMES_DIR | SNAPSHOTS_DIR) => {}
+            Some(VOLUMES_DIR | SNAPSHOTS_DIR | INDEX_DIR) => {}
             _ => foreign = true,
         }
     }

@@ -64,6 +64,10 @@
 //! any sequence. Events share the memory of the block they came in.
 //! [`Reader::hashed`] also checks each event against the chain.
 //!
+//! [`EventLog::read_stream`] and [`EventLog::read_stream_back`] give one stream
+//! and read little else: a file beside each volume knows the streams in it and
+//! where they are. [`EventLog::read_time`] starts at a time.
+//!
 //! # Tampering and loss
 //!
 //! Each event's 128-byte [header](format::header) holds the hash of the header
@@ -100,12 +104,14 @@ mod event;
 mod fault;
 pub mod format;
 mod import;
+mod index;
 mod log;
 mod offline;
 mod options;
 mod reader;
 mod salt;
 mod snapshot;
+mod stream_reader;
 mod tree;
 
 pub use batch::{Batch, NewEvent};
@@ -125,3 +131,4 @@ pub use offline::verify::{VerifyError, VerifyOptions, VerifyProgress, VerifyRepo
 pub use options::{Clock, Options};
 pub use reader::{BackwardReader, Reader};
 pub use snapshot::SnapshotInfo;
+pub use stream_reader::{BackwardStreamReader, StreamReader};

@@ -19,6 +19,8 @@ pub struct Reader {
     store: Arc<Store>,
     progress: Arc<Progress>,
     next_seq: u64,
+    /// Events of an earlier time are passed over.
+    time_min: u64,
     hashed: bool,
     volume: Option<(u64, Arc<dyn Volume>)>,
     frame: Option<Cursor>,
@@ -39,11 +41,18 @@ impl Reader {
             store,
             progress,
             next_seq: from,
+            time_min: 0,
             hashed: false,
             volume: None,
             frame: None,
             failed: false,
         }
+    }
+
+    /// Passes over what is earlier than a time.
+    pub(crate) fn not_before(mut self, time: u64) -> Self {
+        self.time_min = time;
+        self
     }
 
     /// Whether to rebuild and hash each event's header, and check it and its
@@ -68,7 +77,9 @@ impl Reader {
                 let event = cursor.step(self.hashed)?;
                 if event.seq() == self.next_seq {
                     self.next_seq += 1;
-                    return Ok(Some(event));
+                    if event.time() >= self.time_min {
+                        return Ok(Some(event));
+                    }
                 }
                 continue;
             }

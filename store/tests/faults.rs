@@ -20,7 +20,7 @@ use vsm_store::{AppendError, Batch, EventLog, NewEvent, Options, VerifyOptions, 
 static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 
 const CHILD: &str = "VSM_STORE_FAULT_CHILD";
-const PLACES: [&str; 12] = [
+const PLACES: [&str; 13] = [
     "store.before-pending",
     "store.after-pending",
     "store.before-frames",
@@ -29,6 +29,7 @@ const PLACES: [&str; 12] = [
     "store.before-head",
     "store.after-head",
     "store.before-seal",
+    "store.after-index",
     "store.after-seal",
     "store.before-volume",
     "store.after-volume",

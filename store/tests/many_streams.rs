@@ -7,7 +7,7 @@ use std::path::Path;
 use support::{assert_no_blobs, content, still};
 use vsm_store::{Batch, EventLog, NewEvent, Options, VerifyOptions, verify};
 
-const STREAMS: u64 = 150_000;
+const STREAMS: u64 = 200_000;
 
 fn options() -> Options {
     still().volume_bytes(1_000_000)
@@ -64,6 +64,11 @@ fn versions_go_on_for_streams_that_are_no_longer_in_memory() {
     log.close().expect("it closes");
 
     let log = EventLog::open(dir.path(), options()).expect("it opens again");
+    for stream in (0..STREAMS).step_by(1_009) {
+        let expected = if stream % 9_973 == 0 { 3 } else { 1 };
+        let found = log.stream_version(&format!("stream/{stream}"));
+        assert_eq!(found.expect("it is found"), Some(expected), "{stream}");
+    }
     check(&log, 4);
     let seq = append(&log, std::iter::once(STREAMS + 1));
     assert_eq!(last_version(&log, seq), 2);

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use parking_lot::RwLock;
 
-use super::{Backend, BackendError, Volume};
+use super::{Backend, BackendError, ReadAt, Volume};
 use crate::format::keys;
 use crate::format::slot::SLOT_LEN;
 
@@ -15,6 +15,7 @@ use crate::format::slot::SLOT_LEN;
 #[derive(Default)]
 pub(crate) struct MemoryBackend {
     volumes: RwLock<BTreeMap<u64, Arc<MemoryVolume>>>,
+    indexes: RwLock<BTreeMap<u64, Bytes>>,
     head: RwLock<Option<[[u8; SLOT_LEN]; 2]>>,
 }
 
@@ -60,6 +61,21 @@ impl Volume for MemoryVolume {
     }
 }
 
+impl ReadAt for Bytes {
+    fn length(&self) -> Result<u64, BackendError> {
+        Ok(self.len() as u64)
+    }
+
+    fn read_at(&self, buffer: &mut [u8], at: u64) -> Result<(), BackendError> {
+        let start = usize::try_from(at).ok();
+        let end = start.and_then(|start| start.checked_add(buffer.len()));
+        let read = start.zip(end).and_then(|(start, end)| self.get(start..end));
+        let read = read.ok_or_else(|| BackendError::Corrupt("it is cut short".to_owned()))?;
+        buffer.copy_from_slice(read);
+        Ok(())
+    }
+}
+
 impl Backend for MemoryBackend {
     fn volumes(&self) -> Result<Vec<u64>, BackendError> {
         Ok(self.volumes.read().keys().copied().collect())
@@ -83,6 +99,26 @@ impl Backend for MemoryBackend {
 
     fn remove(&self, first_seq: u64) -> Result<(), BackendError> {
         self.volumes.write().remove(&first_seq);
+        Ok(())
+    }
+
+    fn indexes(&self) -> Result<Vec<u64>, BackendError> {
+        Ok(self.indexes.read().keys().copied().collect())
+    }
+
+    fn open_index(&self, first_seq: u64) -> Result<Option<Arc<dyn ReadAt>>, BackendError> {
+        let bytes = self.indexes.read().get(&first_seq).cloned();
+        Ok(bytes.map(|bytes| Arc::new(bytes) as Arc<dyn ReadAt>))
+    }
+
+    fn write_index(&self, first_seq: u64, bytes: &[u8]) -> Result<(), BackendError> {
+        let bytes = Bytes::copy_from_slice(bytes);
+        self.indexes.write().insert(first_seq, bytes);
+        Ok(())
+    }
+
+    fn remove_index(&self, first_seq: u64) -> Result<(), BackendError> {
+        self.indexes.write().remove(&first_seq);
         Ok(())
     }
 

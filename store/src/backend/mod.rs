@@ -1,9 +1,11 @@
-//! Where volumes and the head file are kept. Small on purpose: the log needs
-//! ordered keys, a sync that is a sync, and 8 KiB outside of the volumes.
+//! Where volumes, their indexes and the head file are kept. Small on purpose:
+//! the log needs ordered keys, a sync that is a sync, files that are written
+//! once, and 8 KiB that are written in turn.
 //!
 //! Two implementations, [`memory`] and [`sled`]; the tests run both through
 //! the same suite.
 
+pub(crate) mod index_files;
 pub(crate) mod memory;
 pub(crate) mod sled;
 
@@ -37,7 +39,15 @@ pub(crate) trait Volume: Send + Sync {
     fn sync(&self) -> Result<(), BackendError>;
 }
 
-/// A log's volumes and head.
+/// A file that is read here and there.
+pub(crate) trait ReadAt: Send + Sync {
+    /// Its length in bytes.
+    fn length(&self) -> Result<u64, BackendError>;
+    /// Fills `buffer` from a place in it. A file that ends before is corrupt.
+    fn read_at(&self, buffer: &mut [u8], at: u64) -> Result<(), BackendError>;
+}
+
+/// A log's volumes, their indexes and its head.
 pub(crate) trait Backend: Send + Sync {
     /// The first sequences of the volumes there are, ascending.
     fn volumes(&self) -> Result<Vec<u64>, BackendError>;
@@ -49,6 +59,16 @@ pub(crate) trait Backend: Send + Sync {
     fn open(&self, first_seq: u64) -> Result<Arc<dyn Volume>, BackendError>;
     /// Deletes a closed volume.
     fn remove(&self, first_seq: u64) -> Result<(), BackendError>;
+    /// The first sequences of the volumes that have an index file, whether or
+    /// not the volume is there, ascending.
+    fn indexes(&self) -> Result<Vec<u64>, BackendError>;
+    /// Opens the index file of a volume; `None` if there is none.
+    fn open_index(&self, first_seq: u64) -> Result<Option<Arc<dyn ReadAt>>, BackendError>;
+    /// Writes the index file of a volume, durably: after a crash it is there
+    /// whole, or as it was before.
+    fn write_index(&self, first_seq: u64, bytes: &[u8]) -> Result<(), BackendError>;
+    /// Deletes an index file.
+    fn remove_index(&self, first_seq: u64) -> Result<(), BackendError>;
     /// The head file's slots; `None` if there is no head file.
     fn head(&self) -> Result<Option<[[u8; SLOT_LEN]; 2]>, BackendError>;
     /// Writes one slot and syncs it; creates the file if need be.

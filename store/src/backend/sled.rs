@@ -23,7 +23,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use parking_lot::Mutex;
 
-use super::{Backend, BackendError, Volume};
+use super::{Backend, BackendError, ReadAt, Volume, index_files};
 use crate::format::keys;
 use crate::format::slot::SLOT_LEN;
 
@@ -78,8 +78,14 @@ pub(crate) fn volume_name(first_seq: u64) -> String {
 
 /// The first sequences of the volumes in a log's directory, ascending.
 pub(crate) fn list_volumes(dir: &Path) -> io::Result<Vec<u64>> {
+    list_numbered(&dir.join(VOLUMES_DIR))
+}
+
+/// The sequences that things in a folder are named by, ascending; none if the
+/// folder is not there.
+pub(crate) fn list_numbered(folder: &Path) -> io::Result<Vec<u64>> {
     let mut found = Vec::new();
-    let entries = match fs::read_dir(dir.join(VOLUMES_DIR)) {
+    let entries = match fs::read_dir(folder) {
         Ok(entries) => entries,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(found),
         Err(error) => return Err(error),
@@ -150,6 +156,22 @@ impl Backend for SledBackend {
     fn remove(&self, first_seq: u64) -> Result<(), BackendError> {
         fs::remove_dir_all(self.volume_dir(first_seq))?;
         Ok(sync_dir(&self.dir.join(VOLUMES_DIR))?)
+    }
+
+    fn indexes(&self) -> Result<Vec<u64>, BackendError> {
+        Ok(index_files::list(&self.dir)?)
+    }
+
+    fn open_index(&self, first_seq: u64) -> Result<Option<Arc<dyn ReadAt>>, BackendError> {
+        index_files::open(&self.dir, first_seq)
+    }
+
+    fn write_index(&self, first_seq: u64, bytes: &[u8]) -> Result<(), BackendError> {
+        Ok(index_files::write(&self.dir, first_seq, bytes)?)
+    }
+
+    fn remove_index(&self, first_seq: u64) -> Result<(), BackendError> {
+        Ok(index_files::remove(&self.dir, first_seq)?)
     }
 
     fn head(&self) -> Result<Option<[[u8; SLOT_LEN]; 2]>, BackendError> {

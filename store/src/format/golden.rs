@@ -6,9 +6,12 @@ use super::frame::{Frame, FrameEncoder};
 use super::header::RecordKind;
 use super::internal::{Genesis, Resumed};
 use super::slot::Slot;
-use super::volume::{Seal, StreamEntry, VolumeHeader, encode_index};
+use super::volume::{Seal, VolumeHeader};
 use crate::batch::Batch;
 use crate::digest::Digest;
+use crate::index::StreamHash;
+use crate::index::active::{Sighting, StreamInVolume, VolumeStreams};
+use crate::index::encode::{IndexedVolume, encode};
 use crate::log::identity::{LogId, LogIdentity};
 use crate::tree::Frontier;
 
@@ -193,11 +196,10 @@ fn volumes_and_slots() {
         last_seq: 6,
         last_time: 8,
         last_hash: Digest([0x88; 32]),
-        index_complete: true,
         index_checksum: Digest([0x99; 32]),
         frontier: frontier(),
     };
-    assert_eq!(fingerprint(&seal.encode()), "224 b4d4e479548f7ae8");
+    assert_eq!(fingerprint(&seal.encode()), "224 8eaba430da331d77");
     assert_eq!(Seal::parse(&seal.encode()), Ok(seal));
     let slot = Slot {
         generation: 5,
@@ -212,17 +214,62 @@ fn volumes_and_slots() {
     };
     assert_eq!(fingerprint(&slot.encode()), "4096 36c43ca81773180c");
     assert_eq!(Slot::parse(&slot.encode()), Ok(slot));
-    let entry = StreamEntry {
-        last_version: 1,
-        first_seq: 2,
-        last_seq: 3,
+}
+
+#[test]
+fn index_files() {
+    let mut streams = VolumeStreams::starting(1_000);
+    streams.note_time(7);
+    // Version, sequence, frame, and the stream's sequence before.
+    for (name, version, seq, frame, before) in [
+        ("a", 1, 1_000, 1_000, 0),
+        ("b", 5, 1_001, 1_000, 900),
+        ("a", 2, 1_300, 1_200, 1_000),
+    ] {
+        streams.note(&Sighting {
+            name,
+            version,
+            seq,
+            frame,
+            before: Some(before),
+        });
+    }
+    let volume = IndexedVolume {
+        log_id: IDENTITY.log_id,
+        first_seq: 1_000,
+        last_seq: 1_300,
+        first_time: 7,
+        last_time: 9,
     };
-    let index = encode_index(&[("a", entry), ("bc", entry)]);
-    let numbers = ["0100000000000000", "0200000000000000", "0300000000000000"].concat();
-    assert_eq!(index.len(), 1);
-    assert_eq!(hex(&index[0].0), "61");
-    assert_eq!(
-        hex(&index[0].1),
-        ["0161", &numbers, "026263", &numbers].concat()
-    );
+    let known = |_, stream: &StreamInVolume| Ok::<_, ()>(stream.seq_before.unwrap_or_default());
+    let bytes = encode(&volume, &streams.sorted(), known).expect("all is known");
+    let hash = StreamHash::of("a");
+    assert_eq!(hex(&hash.0), "7f58db62c0f3fd377f704ee4f7351cd5");
+    let expected = [
+        "56534d49",
+        "0100",
+        "0000",
+        &"11".repeat(16),
+        "e803000000000000",
+        "1405000000000000",
+        "0700000000000000",
+        "0900000000000000",
+        "02000000",
+        "03000000",
+        "0400000000000000",
+    ];
+    assert_eq!(hex(&bytes[..72]), expected.concat());
+    // The record of "a": its numbers, and a list of the frames 1000 and 1200.
+    let at = (107..107 + 128)
+        .step_by(64)
+        .find(|at| bytes[*at..*at + 16] == hash.0)
+        .expect("it is there");
+    let numbers = [
+        "0200000000000000",
+        "e803000000000000",
+        "1405000000000000",
+        "0000000000000000",
+    ];
+    assert_eq!(hex(&bytes[at + 16..at + 48]), numbers.concat());
+    assert_eq!(fingerprint(&bytes), "271 449fba0581d0c440");
 }

@@ -4,7 +4,6 @@
 //!  01                              volume header
 //!  02  sequence u64  part u32      part of the frame whose first event is `sequence`
 //!  03                              seal, once the volume is full
-//!  04  first name                  part of the stream index, by its first stream
 //! ```
 //!
 //! Integers in keys are big-endian.
@@ -13,8 +12,6 @@
 pub(crate) const HEADER: &[u8] = &[1];
 /// The key of the seal; it sorts right behind the frames.
 pub(crate) const SEAL: &[u8] = &[3];
-/// The prefix of the stream index.
-pub(crate) const INDEX_PREFIX: u8 = 4;
 /// The prefix of the frames.
 const FRAME_PREFIX: u8 = 2;
 /// The length of a frame's key.
@@ -39,12 +36,4 @@ pub(crate) fn parse_frame(key: &[u8]) -> Option<(u64, u32)> {
     seq.copy_from_slice(&key[1..9]);
     part.copy_from_slice(&key[9..]);
     Some((u64::from_be_bytes(seq), u32::from_be_bytes(part)))
-}
-
-/// The key of the part of the stream index that starts with `name`.
-pub(crate) fn index(name: &[u8]) -> Vec<u8> {
-    let mut key = Vec::with_capacity(1 + name.len());
-    key.push(INDEX_PREFIX);
-    key.extend_from_slice(name);
-    key
 }

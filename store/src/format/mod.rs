@@ -13,7 +13,8 @@
 //! | `frame`      | a run of entries, the unit of storage                     |
 //! | `internal`   | the metas of genesis and of a resumed log                 |
 //! | `keys`       | the keys of a volume                                      |
-//! | `volume`     | a volume's header, seal and stream index                  |
+//! | `volume`     | a volume's header and seal                                |
+//! | `index`      | an index file beside a sealed volume; see there           |
 //! | `slot`       | a slot of the head file                                   |
 
 pub(crate) mod descriptor;

@@ -17,6 +17,7 @@ pub(crate) mod progress;
 pub(crate) mod recover;
 pub(crate) mod shared;
 pub(crate) mod store;
+pub(crate) mod streams;
 pub(crate) mod sync;
 #[cfg(test)]
 mod tests;
@@ -165,27 +166,24 @@ impl EventLog {
             });
         }
         let mut numbering = shared.numbering.lock();
-        while numbering.backlog_bytes() > shared.options.pending_bytes_max && !numbering.closing {
-            shared.room.wait(&mut numbering);
-        }
-        // A failure is known before `closing` is set, and is the better reason.
-        if let Some(failure) = shared.progress.failure() {
-            return Err(failure);
-        }
-        if numbering.closing {
-            return Err(AppendError::Closed);
-        }
-        fault!("before-pending");
-        if !numbering.versions.is_complete() {
-            for mark in &batch.marks {
-                // Streams come from `&str`; the fallback can't be taken.
-                let name = std::str::from_utf8(mark.stream(&batch.entries)).unwrap_or_default();
-                numbering
-                    .versions
-                    .prepare(name, &shared.store)
-                    .map_err(|fault| AppendError::Lookup(Arc::new(fault.into())))?;
+        loop {
+            while numbering.backlog_bytes() > shared.options.pending_bytes_max && !numbering.closing
+            {
+                shared.room.wait(&mut numbering);
+            }
+            // A failure is known before `closing` is set, and is the better
+            // reason.
+            if let Some(failure) = shared.progress.failure() {
+                return Err(failure);
+            }
+            if numbering.closing {
+                return Err(AppendError::Closed);
+            }
+            if shared.know_streams(&mut numbering, batch)? {
+                break;
             }
         }
+        fault!("before-pending");
         let before = numbering.pending.entries.len();
         let (first, time) = numbering.number(batch, (shared.options.clock)(), false);
         let last = numbering.next_seq - 1;

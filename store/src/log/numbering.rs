@@ -23,11 +23,13 @@ pub(crate) struct Pending {
     pub(crate) previous: Digest,
 }
 
-/// Where a pending entry ends, and its chain hash.
+/// Where a pending entry ends, its chain hash, and where its stream was before.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Numbered {
     pub(crate) end: usize,
     pub(crate) hash: Digest,
+    /// The sequence of the stream's event before it, 0 if there is none.
+    pub(crate) stream_before: u64,
 }
 
 impl Pending {
@@ -80,13 +82,13 @@ impl Numbering {
         let last = batch.marks.len() - 1;
         for (index, mark) in batch.marks.iter().enumerate() {
             let seq = self.next_seq;
-            let stream_version = match mark.kind {
+            let (stream_version, stream_before) = match mark.kind {
                 RecordKind::Event => {
                     // Streams come from `&str`; the fallback can't be taken.
                     let stream = std::str::from_utf8(mark.stream(&batch.entries));
                     self.versions.next(stream.unwrap_or_default(), seq)
                 }
-                _ => 0,
+                _ => (0, 0),
             };
             let mut flags = if mark.body_len > 0 { FLAG_HAS_BODY } else { 0 };
             if index == last && !group_goes_on {
@@ -109,6 +111,7 @@ impl Numbering {
             self.pending.events.push(Numbered {
                 end: base + mark.end,
                 hash,
+                stream_before,
             });
             self.last_hash = hash;
             self.next_seq += 1;

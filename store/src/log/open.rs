@@ -20,6 +20,8 @@ use crate::format::header::RecordKind;
 use crate::format::internal::Genesis;
 use crate::format::keys;
 use crate::format::volume::VolumeHeader;
+use crate::index::active::VolumeStreams;
+use crate::index::files::pruned;
 use crate::log::head_file::HeadFile;
 use crate::log::identity::{LogId, LogIdentity};
 use crate::log::numbering::{Numbering, Pending};
@@ -28,7 +30,7 @@ use crate::log::recover::{End, Recovered, recover};
 use crate::log::shared::Shared;
 use crate::log::store::Store;
 use crate::log::versions::Versions;
-use crate::log::writer::{VolumeStreams, Writer};
+use crate::log::writer::Writer;
 use crate::options::Options;
 use crate::salt;
 use crate::snapshot::SnapshotShelf;
@@ -202,7 +204,7 @@ pub(crate) fn create(
     imported: Option<(u64, bool)>,
 ) -> Result<Bare, OpenError> {
     let at = Fault::at(0);
-    let store = Arc::new(Store::new(backend, Vec::new()));
+    let store = Arc::new(Store::new(backend, Vec::new(), &[], identity.log_id));
     let nothing = End {
         seq: 0,
         chain: Chain {
@@ -219,12 +221,8 @@ pub(crate) fn create(
         frontier: Frontier::default(),
     };
     let volume = store.backend.create(0, &header.encode()).map_err(&at)?;
-    store.set_active(0, Arc::clone(&volume));
-    let streams = VolumeStreams {
-        complete: true,
-        ..VolumeStreams::default()
-    };
-    let writer = writer(store, *identity, volume, &nothing, streams, options);
+    store.set_active(0, Arc::clone(&volume), VolumeStreams::default());
+    let writer = writer(store, *identity, volume, &nothing, options);
     let mut numbering = numbering(0, &nothing.chain, Versions::new(true));
     let (now, goes_on) = imported.unwrap_or_else(|| ((options.clock)(), false));
     numbering.number(&internal(RecordKind::Genesis, genesis_meta), now, goes_on);
@@ -251,16 +249,19 @@ fn go_on(
         generation,
         lost,
     } = recover(&*backend, &volumes, options.accept_tail_loss)?;
-    let mut versions = Versions::new(streams.complete);
-    for (name, entry) in &streams.entries {
-        versions.learn(name, entry.last_version, entry.last_seq);
+    let pruned = remove_leftovers(&*backend, &volumes).map_err(Fault::at(end.seq))?;
+    let mut versions = Versions::new(volumes.len() == 1 && pruned.is_empty());
+    for (name, stream) in streams.iter() {
+        versions.learn(name, stream.last_version, stream.last_seq);
     }
-    let store = Arc::new(Store::new(backend, volumes));
-    store.set_active(volume_first_seq, Arc::clone(&volume));
+    let volume_streams = streams.len();
+    let store = Arc::new(Store::new(backend, volumes, &pruned, identity.log_id));
+    store.set_active(volume_first_seq, Arc::clone(&volume), streams);
     let mut numbering = numbering(end.seq.wrapping_add(1), &end.chain, versions);
-    let mut writer = writer(store, identity, volume, &end, streams, options);
+    let mut writer = writer(store, identity, volume, &end, options);
     writer.volume_first_seq = volume_first_seq;
     writer.volume_bytes = volume_bytes;
+    writer.volume_streams = volume_streams;
     let at = Fault::at(end.seq);
     if let Some(lost) = lost {
         tracing::warn!(
@@ -271,7 +272,6 @@ fn go_on(
         );
     }
     if sealed {
-        writer.after_seal();
         writer.start_volume().map_err(&at)?;
     }
     let Some(lost) = lost else {
@@ -284,6 +284,22 @@ fn go_on(
     let mut bare = Bare::new(numbering, writer, generation);
     bare.finish().map_err(&at)?;
     Ok(bare)
+}
+
+/// Deletes the index files that belong to no volume: those of a lost tail, and
+/// one whose seal never came. Returns those of pruned volumes.
+fn remove_leftovers(backend: &dyn Backend, volumes: &[u64]) -> Result<Vec<u64>, BackendError> {
+    let found = backend.indexes()?;
+    let sealed = &volumes[..volumes.len().saturating_sub(1)];
+    let pruned = pruned(&found, volumes);
+    for first_seq in &found[pruned.len()..] {
+        // The last volume's is written again when it is sealed, or was sealed.
+        let last = volumes.last() == Some(first_seq);
+        if sealed.binary_search(first_seq).is_err() && !last {
+            backend.remove_index(*first_seq)?;
+        }
+    }
+    Ok(pruned)
 }
 
 /// The end of a log of which nothing else is known.
@@ -313,7 +329,6 @@ fn writer(
     identity: LogIdentity,
     volume: Arc<dyn crate::backend::Volume>,
     end: &End,
-    streams: VolumeStreams,
     options: &Options,
 ) -> Writer {
     Writer {
@@ -322,7 +337,7 @@ fn writer(
         volume,
         volume_first_seq: 0,
         volume_bytes: 0,
-        streams,
+        volume_streams: 0,
         frontier: end.frontier.clone(),
         last_seq: end.seq,
         last_hash: end.chain.hash,

@@ -22,10 +22,11 @@ use crate::format::header::{FLAG_LAST_OF_GROUP, RecordKind};
 use crate::format::internal::Resumed;
 use crate::format::keys;
 use crate::format::slot::{SLOT_LEN, Slot, SlotError};
-use crate::format::volume::{Seal, VolumeHeader, for_each_stream};
+use crate::format::volume::{Seal, VolumeHeader};
+use crate::index::active::VolumeStreams;
 use crate::log::identity::LogIdentity;
 use crate::log::store::{Next, frame_at, next_frame};
-use crate::log::writer::{VolumeStreams, put_frame};
+use crate::log::writer::put_frame;
 use crate::tree::Frontier;
 
 /// The end of a log, as found.
@@ -103,7 +104,6 @@ pub(crate) fn recover(
     let slot = slot.filter(|slot| slot.log_id == header.identity.log_id);
     let seal = read_seal(&*volume, header.first_seq)?;
     let mut scan = scan(&*volume, &header)?;
-    carry_streams(backend, volumes, &mut scan)?;
 
     let head_seq = slot.as_ref().map(|slot| slot.seq);
     let known_to = head_seq.max(seal.as_ref().map(|seal| seal.last_seq));
@@ -138,7 +138,8 @@ pub(crate) fn recover(
     let sealed = seal.is_some_and(|seal| seal.last_seq == end.seq);
     if scan.present_to > scan.complete_to || scan.gap || scan.torn {
         remove_after(&*volume, &header, &end)?;
-        scan.streams = scan_streams_again(&*volume, &header, backend, volumes)?;
+        // Also the frame that was shortened may be another one now.
+        scan.streams = self::scan(&*volume, &header)?.streams;
     }
     if !sealed {
         remove_seal(&*volume, end.seq)?;
@@ -194,10 +195,7 @@ fn scan(volume: &dyn Volume, header: &VolumeHeader) -> Result<Scan, Fault> {
     // An empty log's "before" is nothing; wrapping makes + 1 come out right.
     let before = header.first_seq.wrapping_sub(1);
     let mut scan = Scan {
-        streams: VolumeStreams {
-            complete: header.first_seq == 0,
-            ..VolumeStreams::default()
-        },
+        streams: VolumeStreams::starting(header.first_seq),
         complete_to: before,
         present_to: before,
         incarnation: header.identity.incarnation,
@@ -216,17 +214,11 @@ fn scan(volume: &dyn Volume, header: &VolumeHeader) -> Result<Scan, Fault> {
             Next::End => break,
         };
         frame.for_each(|seq, entry| {
-            match entry.kind {
-                RecordKind::Event => {
-                    let name = std::str::from_utf8(entry.stream(&frame.plain)).unwrap_or_default();
-                    scan.streams.note(name, entry.stream_version, seq);
-                }
-                RecordKind::Genesis => {}
-                RecordKind::Resumed => {
-                    let meta = entry.descriptor.meta(entry.descriptor_bytes(&frame.plain));
-                    let resumed = Resumed::parse(meta).map_err(|bad| Fault::from((seq, bad)))?;
-                    scan.incarnation = resumed.incarnation;
-                }
+            scan.streams.note_entry(&frame, seq, entry);
+            if entry.kind == RecordKind::Resumed {
+                let meta = entry.descriptor.meta(entry.descriptor_bytes(&frame.plain));
+                let resumed = Resumed::parse(meta).map_err(|bad| Fault::from((seq, bad)))?;
+                scan.incarnation = resumed.incarnation;
             }
             if entry.flags & FLAG_LAST_OF_GROUP != 0 {
                 scan.complete_to = seq;
@@ -242,43 +234,6 @@ fn scan(volume: &dyn Volume, header: &VolumeHeader) -> Result<Scan, Fault> {
         .map_err(Fault::at(next))?;
     scan.gap = behind.is_some_and(|(key, _)| keys::parse_frame(&key).is_some());
     Ok(scan)
-}
-
-/// Adds the streams of the volumes before, if their index names them all.
-fn carry_streams(backend: &dyn Backend, volumes: &[u64], scan: &mut Scan) -> Result<(), Fault> {
-    let Some(&[first_seq, _]) = volumes.last_chunk() else {
-        return Ok(());
-    };
-    let at = Fault::at(first_seq);
-    let volume = backend.open(first_seq).map_err(&at)?;
-    let Some(seal) = read_seal(&*volume, first_seq)? else {
-        return Err(Fault::corrupt(first_seq, "volume has no seal"));
-    };
-    if !seal.index_complete {
-        return Ok(());
-    }
-    scan.streams.complete = true;
-    let mut key = keys::index(b"");
-    while let Some((found, part)) = volume.above(&key).map_err(&at)? {
-        for_each_stream(&part, |name, mut entry| {
-            entry.first_seq = 0;
-            scan.streams.entries.entry(name.into()).or_insert(entry);
-        })
-        .map_err(|bad| Fault::from((first_seq, bad)))?;
-        key = found.to_vec();
-    }
-    Ok(())
-}
-
-fn scan_streams_again(
-    volume: &dyn Volume,
-    header: &VolumeHeader,
-    backend: &dyn Backend,
-    volumes: &[u64],
-) -> Result<VolumeStreams, Fault> {
-    let mut again = scan(volume, header)?;
-    carry_streams(backend, volumes, &mut again)?;
-    Ok(again.streams)
 }
 
 /// The latest point at or before `complete_to` whose tree is known.
@@ -372,16 +327,9 @@ fn remove_after(volume: &dyn Volume, header: &VolumeHeader, end: &End) -> Result
     volume.sync().map_err(&at)
 }
 
-/// Removes a seal that no longer fits, and an index whose seal never came.
+/// Removes a seal that no longer fits.
 fn remove_seal(volume: &dyn Volume, seq: u64) -> Result<(), Fault> {
-    let at = Fault::at(seq);
-    while let Some((key, _)) = volume
-        .above(&keys::frame(u64::MAX, u32::MAX))
-        .map_err(&at)?
-    {
-        volume.remove(&key).map_err(&at)?;
-    }
-    Ok(())
+    volume.remove(keys::SEAL).map_err(Fault::at(seq))
 }
 
 fn shorten(volume: &dyn Volume, frame: &Frame, end: &End) -> Result<(), Fault> {

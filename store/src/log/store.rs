@@ -16,6 +16,9 @@ use crate::backend::{Backend, Volume};
 use crate::error::Fault;
 use crate::format::frame::{Frame, FrameHeader};
 use crate::format::keys;
+use crate::index::active::VolumeStreams;
+use crate::index::files::Indexes;
+use crate::log::identity::LogId;
 
 /// Sealed volumes that stay open without a reader.
 const SEALED_OPEN_MAX: usize = 2;
@@ -25,6 +28,12 @@ pub(crate) struct Store {
     /// First sequences, ascending.
     volumes: RwLock<Vec<u64>>,
     open: Mutex<OpenVolumes>,
+    /// The index files of all volumes but the one being written.
+    pub(crate) indexes: Indexes,
+    /// The streams of the volume being written. A read-write lock: the writer
+    /// takes it for some microseconds per frame, stream readers each time they
+    /// look for more.
+    pub(crate) streams: RwLock<VolumeStreams>,
     /// The directory's lock file, held here because whatever touches the
     /// directory, readers included, holds the store.
     pub(crate) lock: OnceLock<File>,
@@ -40,18 +49,42 @@ struct OpenVolumes {
 }
 
 impl Store {
-    pub(crate) fn new(backend: Box<dyn Backend>, volumes: Vec<u64>) -> Self {
+    /// Over the volumes of a log, the last of which is about to be
+    /// [made active](Self::set_active). `pruned` volumes are only known by
+    /// their index files.
+    pub(crate) fn new(
+        backend: Box<dyn Backend>,
+        volumes: Vec<u64>,
+        pruned: &[u64],
+        log_id: LogId,
+    ) -> Self {
+        let sealed = &volumes[..volumes.len().saturating_sub(1)];
+        let indexed = pruned.iter().chain(sealed).copied();
         Self {
             backend,
+            indexes: Indexes::new(log_id, indexed),
+            streams: RwLock::default(),
             volumes: RwLock::new(volumes),
             open: Mutex::default(),
             lock: OnceLock::new(),
         }
     }
 
-    /// Makes `volume` the one that is written, in place of the one before.
-    pub(crate) fn set_active(&self, first_seq: u64, volume: Arc<dyn Volume>) {
+    /// Makes `volume` the one that is written, in place of the one before,
+    /// which is sealed.
+    pub(crate) fn set_active(
+        &self,
+        first_seq: u64,
+        volume: Arc<dyn Volume>,
+        streams: VolumeStreams,
+    ) {
         let mut volumes = self.volumes.write();
+        if let Some(&before) = volumes.last()
+            && before != first_seq
+        {
+            // Before its streams leave memory: readers look there first.
+            self.indexes.add(before);
+        }
         if volumes.last() != Some(&first_seq) {
             volumes.push(first_seq);
         }
@@ -60,6 +93,15 @@ impl Store {
         if let Some((before, volume)) = open.active.replace((first_seq, volume)) {
             open.held.insert(before, Arc::downgrade(&volume));
         }
+        drop(open);
+        let before = std::mem::replace(&mut *self.streams.write(), streams);
+        // Freeing a hundred thousand names takes a while; the lock is free.
+        drop(before);
+    }
+
+    /// Whether the volume that starts at `first_seq` is there.
+    pub(crate) fn has_volume(&self, first_seq: u64) -> bool {
+        self.volumes.read().binary_search(&first_seq).is_ok()
     }
 
     /// The first sequence of the volume that holds `seq`.
@@ -67,12 +109,6 @@ impl Store {
         let volumes = self.volumes.read();
         let after = volumes.partition_point(|first| *first <= seq);
         after.checked_sub(1).map(|index| volumes[index])
-    }
-
-    /// The first sequences of the volumes before the one that is written,
-    /// newest first.
-    pub(crate) fn sealed_newest_first(&self) -> Vec<u64> {
-        self.volumes.read().iter().rev().skip(1).copied().collect()
     }
 
     /// The volume that starts at `first_seq`, opened if need be.
@@ -107,6 +143,7 @@ impl Store {
     /// Closes everything that no reader holds.
     pub(crate) fn close(&self) {
         *self.open.lock() = OpenVolumes::default();
+        self.indexes.close();
     }
 }
 

@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 
 use super::{EventLog, open};
 use crate::backend::memory::MemoryBackend;
-use crate::backend::{Backend, BackendError, Volume};
+use crate::backend::{Backend, BackendError, ReadAt, Volume};
 use crate::format::slot::SLOT_LEN;
 use crate::snapshot::SnapshotShelf;
 use crate::{AppendError, Batch, NewEvent, Options};
@@ -21,6 +21,7 @@ struct Mood {
     fail_syncs: AtomicBool,
     fail_heads: AtomicBool,
     fail_creates: AtomicBool,
+    fail_indexes: AtomicBool,
     /// Everything asked for after the first failure.
     asked_after: AtomicUsize,
     failed: AtomicBool,
@@ -110,6 +111,24 @@ impl Backend for Moody {
 
     fn remove(&self, first_seq: u64) -> Result<(), BackendError> {
         self.inner.remove(first_seq)
+    }
+
+    fn indexes(&self) -> Result<Vec<u64>, BackendError> {
+        self.inner.indexes()
+    }
+
+    fn open_index(&self, first_seq: u64) -> Result<Option<Arc<dyn ReadAt>>, BackendError> {
+        self.inner.open_index(first_seq)
+    }
+
+    fn write_index(&self, first_seq: u64, bytes: &[u8]) -> Result<(), BackendError> {
+        let fails = self.mood.fail_indexes.load(Ordering::SeqCst);
+        self.mood.ask(fails, io::ErrorKind::StorageFull)?;
+        self.inner.write_index(first_seq, bytes)
+    }
+
+    fn remove_index(&self, first_seq: u64) -> Result<(), BackendError> {
+        self.inner.remove_index(first_seq)
     }
 
     fn head(&self) -> Result<Option<[[u8; SLOT_LEN]; 2]>, BackendError> {
@@ -261,6 +280,13 @@ fn a_head_file_that_can_not_be_written_poisons_the_log() {
 fn a_volume_that_can_not_be_created_poisons_the_log() {
     let (log, mood) = moody(Options::new().volume_bytes(2_000));
     mood.fail_creates.store(true, Ordering::SeqCst);
+    poisons(log, &mood);
+}
+
+#[test]
+fn an_index_file_that_can_not_be_written_poisons_the_log() {
+    let (log, mood) = moody(Options::new().volume_bytes(2_000));
+    mood.fail_indexes.store(true, Ordering::SeqCst);
     poisons(log, &mood);
 }
 

@@ -2,15 +2,13 @@
 //!
 //! All streams of the volume being written are in memory, and as many older
 //! ones as fit. As long as nothing was ever left out, a stream that is not
-//! here does not exist; afterwards a miss is looked up in the sealed volumes'
-//! indexes, newest first.
+//! here does not exist; afterwards a miss is looked up in the index files of
+//! the sealed volumes, newest first, by whoever appends and outside of the
+//! numbering lock.
 
 use std::collections::HashMap;
 
-use crate::error::Fault;
-use crate::format::keys;
-use crate::format::volume::{Seal, StreamEntry, for_each_stream};
-use crate::log::store::Store;
+use crate::batch::Batch;
 
 /// Streams in memory before older ones are left out.
 const STREAMS_KEPT: usize = 64 * 1024;
@@ -27,6 +25,7 @@ pub(crate) struct Versions {
     /// Whether every stream of the log is in `known`.
     complete: bool,
     leave_out_at: usize,
+    trims: u64,
 }
 
 impl Versions {
@@ -35,6 +34,7 @@ impl Versions {
             known: HashMap::new(),
             complete,
             leave_out_at: STREAMS_KEPT,
+            trims: 0,
         }
     }
 
@@ -43,39 +43,44 @@ impl Versions {
         self.known.insert(name.into(), Known { version, last_seq });
     }
 
-    /// Makes sure that the next call of [`next`](Self::next) for `name` knows
-    /// what it needs.
-    pub(crate) fn prepare(&mut self, name: &str, store: &Store) -> Result<(), Fault> {
-        if self.complete || self.known.contains_key(name) {
-            return Ok(());
+    /// The streams of a batch that have to be looked up before it is numbered.
+    pub(crate) fn unknown(&self, batch: &Batch) -> Vec<Box<str>> {
+        if self.complete {
+            return Vec::new();
         }
-        let found = look_up(name, store)?;
-        let (version, last_seq) =
-            found.map_or((0, 0), |entry| (entry.last_version, entry.last_seq));
-        self.learn(name, version, last_seq);
-        Ok(())
+        let names = batch
+            .marks
+            .iter()
+            // Streams come from `&str`; the fallback can't be taken.
+            .map(|mark| std::str::from_utf8(mark.stream(&batch.entries)).unwrap_or_default());
+        names
+            .filter(|name| !self.known.contains_key(*name))
+            .map(Box::from)
+            .collect()
     }
 
-    /// Whether [`prepare`](Self::prepare) can be left out.
-    pub(crate) fn is_complete(&self) -> bool {
-        self.complete
+    /// How often streams were left out: what was looked up before the last time
+    /// may be out of date.
+    pub(crate) fn trims(&self) -> u64 {
+        self.trims
     }
 
-    /// The version of the stream's next event, which is `seq`.
-    pub(crate) fn next(&mut self, name: &str, seq: u64) -> u64 {
+    /// Takes over what was looked up, unless the stream has gone on since.
+    pub(crate) fn learn_if_unknown(&mut self, name: &str, version: u64, last_seq: u64) {
+        if !self.known.contains_key(name) {
+            self.learn(name, version, last_seq);
+        }
+    }
+
+    /// The version of the stream's next event, which is `seq`, and the sequence
+    /// of the event before it, 0 if it is the first.
+    pub(crate) fn next(&mut self, name: &str, seq: u64) -> (u64, u64) {
         if let Some(known) = self.known.get_mut(name) {
             known.version += 1;
-            known.last_seq = seq;
-            return known.version;
+            return (known.version, std::mem::replace(&mut known.last_seq, seq));
         }
-        self.known.insert(
-            name.into(),
-            Known {
-                version: 1,
-                last_seq: seq,
-            },
-        );
-        1
+        self.learn(name, 1, seq);
+        (1, 0)
     }
 
     /// Leaves out streams of sealed volumes if there are too many.
@@ -86,34 +91,7 @@ impl Versions {
         self.known
             .retain(|_, known| known.last_seq >= active_first_seq);
         self.complete = false;
+        self.trims += 1;
         self.leave_out_at = STREAMS_KEPT.max(self.known.len() * 2);
     }
-}
-
-/// Looks a stream up in the sealed volumes.
-fn look_up(name: &str, store: &Store) -> Result<Option<StreamEntry>, Fault> {
-    for first_seq in store.sealed_newest_first() {
-        let at = Fault::at(first_seq);
-        let volume = store.volume(first_seq)?;
-        let seal = volume.value(keys::SEAL).map_err(&at)?;
-        let seal = seal.ok_or_else(|| Fault::corrupt(first_seq, "volume has no seal"))?;
-        let seal = Seal::parse(&seal).map_err(|bad| Fault::from((first_seq, bad)))?;
-        let mut just_above = keys::index(name.as_bytes());
-        just_above.push(0);
-        let mut found = None;
-        if let Some((key, part)) = volume.below(&just_above).map_err(&at)?
-            && key.first() == Some(&keys::INDEX_PREFIX)
-        {
-            for_each_stream(&part, |stream, entry| {
-                if stream == name {
-                    found = Some(entry);
-                }
-            })
-            .map_err(|bad| Fault::from((first_seq, bad)))?;
-        }
-        if found.is_some() || seal.index_complete {
-            return Ok(found);
-        }
-    }
-    Ok(None)
 }

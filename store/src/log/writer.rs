@@ -3,59 +3,32 @@
 //! ```text
 //!   pending ──► frames ──► active volume
 //!                  │             │ full
-//!                  └──► tree     └──► seal, next volume
+//!                  └──► tree     └──► index file, seal, next volume
 //! ```
 //!
 //! Everything here is done by one thread, the writer's; after the first error
 //! nothing here is called again.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::backend::{BackendError, Volume};
-use crate::digest::{Digest, record_checksum};
+use crate::digest::Digest;
+use crate::error::Fault;
 use crate::fault::{fault, fault_io};
 use crate::format::descriptor::DESCRIPTOR_FIXED;
 use crate::format::entry::{ENTRY_BODY_FIXED, ENTRY_FIXED};
 use crate::format::frame::{FRAME_FIXED, FrameEncoder, PLAIN_BYTES_MAX, VALUE_BYTES_MAX};
 use crate::format::header::{FLAG_HAS_BODY, FLAG_LAST_OF_GROUP, RecordKind};
-use crate::format::volume::{Seal, StreamEntry, VolumeHeader, encode_index};
+use crate::format::volume::{Seal, VolumeHeader};
 use crate::format::{keys, u16_at, u64_at};
+use crate::index::STREAMS_PER_VOLUME;
+use crate::index::active::{Sighting, VolumeStreams};
+use crate::index::encode::{IndexedVolume, encode, file_checksum};
 use crate::log::identity::LogIdentity;
 use crate::log::numbering::Pending;
 use crate::log::shared::Written;
 use crate::log::store::Store;
 use crate::tree::Frontier;
-
-/// Streams that a volume's index carries over from the volumes before.
-const STREAMS_CARRIED_MAX: usize = 16 * 1024;
-
-/// The streams that the active volume's index will name.
-#[derive(Debug, Default)]
-pub(crate) struct VolumeStreams {
-    pub(crate) entries: HashMap<Box<str>, StreamEntry>,
-    /// Whether that is every stream of the log.
-    pub(crate) complete: bool,
-}
-
-impl VolumeStreams {
-    pub(crate) fn note(&mut self, name: &str, version: u64, seq: u64) {
-        if let Some(entry) = self.entries.get_mut(name) {
-            entry.last_version = version;
-            entry.last_seq = seq;
-            if entry.first_seq == 0 {
-                entry.first_seq = seq;
-            }
-        } else {
-            let entry = StreamEntry {
-                last_version: version,
-                first_seq: seq,
-                last_seq: seq,
-            };
-            self.entries.insert(name.into(), entry);
-        }
-    }
-}
 
 /// Where the log ends on disk.
 pub(crate) struct Writer {
@@ -64,7 +37,8 @@ pub(crate) struct Writer {
     pub(crate) volume: Arc<dyn Volume>,
     pub(crate) volume_first_seq: u64,
     pub(crate) volume_bytes: u64,
-    pub(crate) streams: VolumeStreams,
+    /// Streams that the active volume holds.
+    pub(crate) volume_streams: usize,
     pub(crate) frontier: Frontier,
     pub(crate) last_seq: u64,
     pub(crate) last_hash: Digest,
@@ -102,7 +76,6 @@ impl Writer {
             }
             let entry = &pending.entries[open.end..event.end];
             let flags = u16_at(entry, 2);
-            self.note_stream(entry, flags, seq);
             open.end = event.end;
             open.count += 1;
             self.frontier.push(&event.hash);
@@ -110,9 +83,12 @@ impl Writer {
             self.last_hash = event.hash;
             self.last_time = u64_at(entry, 8);
             let filled = self.volume_bytes + (open.end - open.start) as u64;
-            if flags & FLAG_LAST_OF_GROUP != 0 && filled >= self.volume_bytes_max {
+            let full = filled >= self.volume_bytes_max || self.volume_streams > STREAMS_PER_VOLUME;
+            if flags & FLAG_LAST_OF_GROUP != 0 && full {
                 self.finish_frame(pending, &mut open)?;
-                if self.volume_bytes >= self.volume_bytes_max {
+                if self.volume_bytes >= self.volume_bytes_max
+                    || self.volume_streams > STREAMS_PER_VOLUME
+                {
                     self.roll()?;
                 }
             }
@@ -121,21 +97,31 @@ impl Writer {
         Ok(())
     }
 
-    fn note_stream(&mut self, entry: &[u8], flags: u16, seq: u64) {
-        if entry[0] != RecordKind::Event as u8 {
-            return;
-        }
-        let body = if flags & FLAG_HAS_BODY != 0 {
-            ENTRY_BODY_FIXED
-        } else {
-            0
+    /// Notes the streams of a frame that was written.
+    fn note_streams(&mut self, pending: &Pending, open: &Open) {
+        let index = |seq: u64| {
+            usize::try_from(seq - pending.first_seq).expect("the index of an event in memory")
         };
-        let at = ENTRY_FIXED + body;
-        let name_at = at + DESCRIPTOR_FIXED;
-        let name = &entry[name_at..name_at + usize::from(entry[at])];
-        // Streams come from `&str`; the fallback can't be taken.
-        let name = std::str::from_utf8(name).unwrap_or_default();
-        self.streams.note(name, u64_at(entry, 16), seq);
+        let first = index(open.first_seq);
+        let events = &pending.events[first..first + open.count as usize];
+        let mut streams = self.store.streams.write();
+        let mut start = open.start;
+        for (event, seq) in events.iter().zip(open.first_seq..) {
+            let entry = &pending.entries[start..event.end];
+            start = event.end;
+            streams.note_time(u64_at(entry, 8));
+            if entry[0] != RecordKind::Event as u8 {
+                continue;
+            }
+            streams.note(&Sighting {
+                name: stream_name(entry),
+                version: u64_at(entry, 16),
+                seq,
+                frame: open.first_seq,
+                before: Some(event.stream_before),
+            });
+        }
+        self.volume_streams = streams.len();
     }
 
     fn finish_frame(&mut self, pending: &Pending, open: &mut Open) -> Result<(), BackendError> {
@@ -159,6 +145,7 @@ impl Writer {
             plain.len(),
             value.len() - FRAME_FIXED,
         );
+        self.note_streams(pending, open);
         *open = Open {
             start: open.end,
             end: open.end,
@@ -178,45 +165,45 @@ impl Writer {
     }
 
     fn seal(&mut self) -> Result<(), BackendError> {
-        let carry = self.streams.complete && self.streams.entries.len() <= STREAMS_CARRIED_MAX;
-        let mut sorted: Vec<(&str, StreamEntry)> = self
-            .streams
-            .entries
-            .iter()
-            .filter(|(_, entry)| carry || entry.first_seq != 0)
-            .map(|(name, entry)| (&**name, *entry))
-            .collect();
-        sorted.sort_unstable_by_key(|(name, _)| *name);
-        let mut all = Vec::new();
-        for (name, part) in encode_index(&sorted) {
-            self.volume.put(&keys::index(&name), &part)?;
-            all.extend_from_slice(&part);
-        }
-        let complete = self.streams.complete;
+        let index = self.write_index()?;
+        fault!("after-index");
         let seal = Seal {
             first_seq: self.volume_first_seq,
             last_seq: self.last_seq,
             last_time: self.last_time,
             last_hash: self.last_hash,
-            index_complete: complete && carry,
-            index_checksum: record_checksum(&all),
+            index_checksum: index,
             frontier: self.frontier.clone(),
         };
         self.volume.put(keys::SEAL, &seal.encode())?;
-        self.volume.sync()?;
-        self.after_seal();
-        Ok(())
+        self.volume.sync()
     }
 
-    /// Keeps of the streams what the next volume's index carries over.
-    pub(crate) fn after_seal(&mut self) {
-        if self.streams.complete && self.streams.entries.len() <= STREAMS_CARRIED_MAX {
-            for entry in self.streams.entries.values_mut() {
-                entry.first_seq = 0;
+    /// Writes the active volume's index file and returns its checksum. The file
+    /// comes before the seal that makes it count: one that is there without a
+    /// seal means nothing.
+    fn write_index(&self) -> Result<Digest, BackendError> {
+        let first_seq = self.volume_first_seq;
+        // Only this thread changes them; readers go on.
+        let streams = self.store.streams.read();
+        let volume = IndexedVolume {
+            log_id: self.identity.log_id,
+            first_seq,
+            last_seq: self.last_seq,
+            first_time: streams.first_time.unwrap_or(self.last_time),
+            last_time: self.last_time,
+        };
+        let bytes = encode(&volume, &streams.sorted(), |hash, stream| {
+            if let Some(before) = stream.seq_before {
+                return Ok(before);
             }
-        } else {
-            self.streams = VolumeStreams::default();
-        }
+            // It went on in this volume before the log was opened last.
+            let found = self.store.last_before(hash, first_seq)?;
+            Ok::<_, Fault>(found.map_or(0, |found| found.record.last_seq))
+        })?;
+        drop(streams);
+        self.store.backend.write_index(first_seq, &bytes)?;
+        Ok(file_checksum(&bytes))
     }
 
     /// Creates the volume that starts behind the last event, durably.
@@ -231,13 +218,17 @@ impl Writer {
         };
         self.volume_first_seq = header.first_seq;
         self.volume_bytes = 0;
+        self.volume_streams = 0;
         self.volume = self
             .store
             .backend
             .create(header.first_seq, &header.encode())?;
         fault!("after-volume");
-        self.store
-            .set_active(header.first_seq, Arc::clone(&self.volume));
+        self.store.set_active(
+            header.first_seq,
+            Arc::clone(&self.volume),
+            VolumeStreams::starting(header.first_seq),
+        );
         Ok(())
     }
 
@@ -253,6 +244,20 @@ impl Writer {
             bytes: 0,
         }
     }
+}
+
+/// The stream of an encoded event.
+fn stream_name(entry: &[u8]) -> &str {
+    let body = if u16_at(entry, 2) & FLAG_HAS_BODY != 0 {
+        ENTRY_BODY_FIXED
+    } else {
+        0
+    };
+    let at = ENTRY_FIXED + body;
+    let name_at = at + DESCRIPTOR_FIXED;
+    let name = &entry[name_at..name_at + usize::from(entry[at])];
+    // Streams come from `&str`; the fallback can't be taken.
+    std::str::from_utf8(name).unwrap_or_default()
 }
 
 /// Stores a frame's value in as many parts as it needs.

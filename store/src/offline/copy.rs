@@ -7,10 +7,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bytes::Bytes;
+use parking_lot::Mutex;
 use tempfile::TempDir;
 
 use crate::backend::sled::{SledVolume, VOLUMES_DIR, list_volumes, read_head, volume_name};
-use crate::backend::{Backend, BackendError, Volume};
+use crate::backend::{Backend, BackendError, ReadAt, Volume, index_files};
 use crate::format::slot::SLOT_LEN;
 
 /// Offline work reads each volume once; a large cache would only cost memory.
@@ -19,6 +20,8 @@ const CACHE_BYTES: u64 = 8 * 1024 * 1024;
 pub(crate) struct CopyBackend {
     dir: PathBuf,
     scratch: PathBuf,
+    /// Index files that had to be rebuilt; the log's own stay as they are.
+    rebuilt: Mutex<Option<TempDir>>,
 }
 
 impl CopyBackend {
@@ -26,7 +29,16 @@ impl CopyBackend {
         Self {
             dir: dir.to_path_buf(),
             scratch,
+            rebuilt: Mutex::new(None),
         }
+    }
+}
+
+impl CopyBackend {
+    fn scratch_dir(&self) -> io::Result<TempDir> {
+        tempfile::Builder::new()
+            .prefix("vsm-store-")
+            .tempdir_in(&self.scratch)
     }
 }
 
@@ -78,15 +90,39 @@ impl Backend for CopyBackend {
         if !from.join("db").exists() {
             return Err(BackendError::Corrupt("volume has no database".to_owned()));
         }
-        let to = tempfile::Builder::new()
-            .prefix("vsm-store-")
-            .tempdir_in(&self.scratch)?;
+        let to = self.scratch_dir()?;
         copy_files(&from, to.path())?;
         let volume = SledVolume::open(to.path(), CACHE_BYTES)?;
         Ok(Arc::new(CopiedVolume { volume, _dir: to }))
     }
 
     fn remove(&self, _first_seq: u64) -> Result<(), BackendError> {
+        Err(read_only())
+    }
+
+    fn indexes(&self) -> Result<Vec<u64>, BackendError> {
+        Ok(index_files::list(&self.dir)?)
+    }
+
+    fn open_index(&self, first_seq: u64) -> Result<Option<Arc<dyn ReadAt>>, BackendError> {
+        if let Some(rebuilt) = &*self.rebuilt.lock()
+            && let Some(file) = index_files::open(rebuilt.path(), first_seq)?
+        {
+            return Ok(Some(file));
+        }
+        index_files::open(&self.dir, first_seq)
+    }
+
+    fn write_index(&self, first_seq: u64, bytes: &[u8]) -> Result<(), BackendError> {
+        let mut rebuilt = self.rebuilt.lock();
+        let folder = match &mut *rebuilt {
+            Some(folder) => folder,
+            None => rebuilt.insert(self.scratch_dir()?),
+        };
+        Ok(index_files::write(folder.path(), first_seq, bytes)?)
+    }
+
+    fn remove_index(&self, _first_seq: u64) -> Result<(), BackendError> {
         Err(read_only())
     }
 

@@ -6,6 +6,8 @@
 //! is only read, and locked against a writer for as long.
 
 mod copy;
+mod index;
+mod streams;
 pub(crate) mod verify;
 mod volume;
 
@@ -14,8 +16,10 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use crate::backend::Backend;
 use crate::directory::{self, Found, LOCK_FILE};
-use crate::error::{OpenError, SnapshotError};
+use crate::error::{Fault, OpenError, SnapshotError};
+use crate::index::files::pruned;
 use crate::log::identity::LogIdentity;
 use crate::log::progress::Progress;
 use crate::log::recover::{Recovered, recover};
@@ -57,11 +61,13 @@ impl OfflineLog {
             identity,
             volume,
             volume_first_seq,
+            streams,
             end,
             ..
         } = recover(&*backend, &volumes, false)?;
-        let store = Arc::new(Store::new(backend, volumes));
-        store.set_active(volume_first_seq, volume);
+        let pruned = pruned(&backend.indexes().map_err(Fault::at(0))?, &volumes);
+        let store = Arc::new(Store::new(backend, volumes, &pruned, identity.log_id));
+        store.set_active(volume_first_seq, volume, streams);
         Ok(Self {
             identity,
             last_seq: end.seq,

@@ -5,7 +5,6 @@
 //! The first bad sequence of the log is what is reported, whichever volume was
 //! checked first.
 
-use std::collections::HashMap;
 use std::fmt;
 use std::io;
 use std::num::NonZeroUsize;
@@ -18,6 +17,7 @@ use std::thread;
 use parking_lot::Mutex;
 
 use super::copy::CopyBackend;
+use super::index::{KnownStreams, damage, strays};
 use super::look;
 use super::volume::{Checked, check};
 use crate::backend::Backend;
@@ -179,6 +179,7 @@ pub fn verify(dir: impl AsRef<Path>, options: &VerifyOptions) -> Result<VerifyRe
     let slots = read_slots(dir, &mut notes)?;
     notes.extend(SnapshotShelf::directory(dir).damaged()?);
     let volumes = list_volumes(dir)?;
+    notes.extend(strays(dir, &volumes)?);
     let outcomes = check_all(dir, &volumes, &slots, options);
     join(&volumes, outcomes, &slots, notes)
 }
@@ -266,7 +267,11 @@ fn check_one(
 ) -> Outcome {
     let work = AssertUnwindSafe(|| {
         let volume = backend.open(first_seq).map_err(Fault::at(first_seq))?;
-        check(&*volume, first_seq, slots, count)
+        let mut checked = check(&*volume, first_seq, slots, count)?;
+        if let Some(expected) = checked.index_checksum {
+            checked.index_note = damage(backend, first_seq, &expected)?;
+        }
+        Ok(checked)
     });
     catch_unwind(work)
         .unwrap_or_else(|_| Err(Fault::corrupt(first_seq, "the volume's database panicked")))
@@ -277,7 +282,7 @@ fn join(
     volumes: &[u64],
     outcomes: Vec<Option<Outcome>>,
     slots: &[Slot],
-    notes: Vec<String>,
+    mut notes: Vec<String>,
 ) -> Result<VerifyReport, VerifyError> {
     let mut joined: Option<Joined> = None;
     let named = slots.iter().map(|slot| slot.seq).max();
@@ -288,7 +293,8 @@ fn join(
             return Err(Fault::corrupt(next, "the volume that holds it is missing").into());
         }
         let missing = || Err(Fault::corrupt(first_seq, "volume was not checked"));
-        let checked = outcome.unwrap_or_else(missing)?;
+        let mut checked = outcome.unwrap_or_else(missing)?;
+        notes.extend(checked.index_note.take());
         if index + 1 < count && !checked.sealed {
             let seq = checked.end.seq.wrapping_add(1);
             return Err(Fault::corrupt(seq, "volume ends without a seal").into());
@@ -306,8 +312,8 @@ fn join(
 struct Joined {
     identity: LogIdentity,
     last: Checked,
-    /// Last version of every stream.
-    versions: HashMap<Box<str>, u64>,
+    /// Where every stream was last.
+    streams: KnownStreams,
 }
 
 impl Joined {
@@ -327,7 +333,7 @@ impl Joined {
         let mut joined = Self {
             identity,
             last: checked,
-            versions: HashMap::new(),
+            streams: KnownStreams::default(),
         };
         joined.take_in(slots)?;
         Ok(joined)
@@ -363,33 +369,8 @@ impl Joined {
     /// volume.
     fn take_in(&mut self, slots: &[Slot]) -> Result<(), Fault> {
         let last = &self.last;
-        let known = |name: &str| self.versions.get(name).copied();
-        let carried_fit = last
-            .carried
-            .iter()
-            .all(|(name, entry)| known(name) == Some(entry.last_version));
-        // An index names no stream twice, so that counting is enough.
-        let seen_before = last
-            .streams
-            .keys()
-            .filter(|name| known(name).is_some())
-            .count();
-        let complete = last.carried.len() + seen_before == self.versions.len();
-        if !carried_fit || (last.index_complete && !complete) {
-            let what = "stream index does not fit the volumes before";
-            return Err(Fault::corrupt(last.header.first_seq, what));
-        }
-        let mut wrong: Option<u64> = None;
-        for (name, run) in &last.streams {
-            let before = self.versions.get(name).copied().unwrap_or(0);
-            if run.first_version != before + 1 {
-                wrong = Some(wrong.map_or(run.first_seq, |seq| seq.min(run.first_seq)));
-            }
-            self.versions.insert(name.clone(), run.last_version);
-        }
-        if let Some(seq) = wrong {
-            return Err(Fault::corrupt(seq, "stream version does not follow"));
-        }
+        let log_id = self.identity.log_id;
+        self.streams.take_in(log_id, last)?;
         for (generation, chain_hash, root) in &last.at_slots {
             let slot = slots.iter().find(|slot| slot.generation == *generation);
             let Some(slot) = slot else { continue };

@@ -1,0 +1,116 @@
+//! Reading streams, and reading from a time.
+
+use std::sync::Arc;
+
+use parking_lot::MutexGuard;
+
+use super::EventLog;
+use super::numbering::Numbering;
+use super::shared::Shared;
+use crate::batch::Batch;
+use crate::error::{AppendError, Fault, ReadError};
+use crate::index::walk::StreamName;
+use crate::log::store::Store;
+use crate::reader::Reader;
+use crate::stream_reader::{BackwardStreamReader, StreamReader};
+
+impl EventLog {
+    /// Reads a stream forwards from a version to the end of what is durable. A
+    /// reader that has ended goes on when more is durable.
+    ///
+    /// Versions start at 1, and 0 is taken for 1. A name that no event can
+    /// have, or that none has, gives no event.
+    pub fn read_stream(&self, stream: &str, from_version: u64) -> StreamReader {
+        let shared = self.shared();
+        let (store, progress) = (Arc::clone(&shared.store), Arc::clone(&shared.progress));
+        StreamReader::new(store, progress, stream, from_version)
+    }
+
+    /// Reads a stream backwards from a version, or from the end of what is
+    /// durable if that is before it ([`u64::MAX`] always is behind it).
+    pub fn read_stream_back(&self, stream: &str, from_version: u64) -> BackwardStreamReader {
+        let store = Arc::clone(&self.shared().store);
+        BackwardStreamReader::new(store, self.durable(), stream, from_version)
+    }
+
+    /// The version of a stream's last durable event; `None` if it has none.
+    pub fn stream_version(&self, stream: &str) -> Result<Option<u64>, ReadError> {
+        Ok(stream_version(
+            &self.shared().store,
+            self.durable(),
+            stream,
+        )?)
+    }
+
+    /// The sequence of the first durable event whose time is `time` or later,
+    /// in microseconds since the epoch; `None` if there is none yet.
+    pub fn seq_at_time(&self, time: u64) -> Result<Option<u64>, ReadError> {
+        Ok(self.shared().store.first_at_time(time, self.durable())?)
+    }
+
+    /// Reads forwards from the first event whose time is `time` or later, in
+    /// microseconds since the epoch. If there is none yet, the reader waits for
+    /// it: what becomes durable before is passed over.
+    pub fn read_time(&self, time: u64) -> Result<Reader, ReadError> {
+        let durable = self.durable();
+        let seq = self.shared().store.first_at_time(time, durable)?;
+        Ok(self.read(seq.unwrap_or(durable + 1)).not_before(time))
+    }
+}
+
+/// The version of a stream's last event up to `durable`.
+pub(crate) fn stream_version(
+    store: &Arc<Store>,
+    durable: u64,
+    stream: &str,
+) -> Result<Option<u64>, Fault> {
+    let newest = store.newest_part(&StreamName::new(stream))?;
+    let Some(part) = newest else {
+        return Ok(None);
+    };
+    if part.last_seq <= durable {
+        return Ok(Some(part.last_version));
+    }
+    let mut back = BackwardStreamReader::new(Arc::clone(store), durable, stream, u64::MAX);
+    let last = back.step()?;
+    Ok(last.map(|event| event.stream_version()))
+}
+
+impl Shared {
+    /// Makes sure that numbering knows all streams of a batch. It gives up the
+    /// lock for as long as index files are read, and says whether all is as it
+    /// was before: if not, the caller has to look at everything again.
+    pub(crate) fn know_streams(
+        &self,
+        numbering: &mut MutexGuard<'_, Numbering>,
+        batch: &Batch,
+    ) -> Result<bool, AppendError> {
+        let unknown = numbering.versions.unknown(batch);
+        if unknown.is_empty() {
+            return Ok(true);
+        }
+        let trims = numbering.versions.trims();
+        let found = MutexGuard::unlocked(numbering, || {
+            let look_up = |name: Box<str>| {
+                let part = self.store.newest_part(&StreamName::new(&name))?;
+                Ok((name, part))
+            };
+            unknown
+                .into_iter()
+                .map(look_up)
+                .collect::<Result<Vec<_>, Fault>>()
+        });
+        let found = found.map_err(|fault| AppendError::Lookup(Arc::new(fault.into())))?;
+        // A stream that was forgotten meanwhile may have gone on since.
+        if numbering.versions.trims() == trims {
+            for (name, part) in found {
+                let (version, last_seq) =
+                    part.map_or((0, 0), |part| (part.last_version, part.last_seq));
+                numbering
+                    .versions
+                    .learn_if_unknown(&name, version, last_seq);
+            }
+        }
+        Ok(false)
+    }
+}

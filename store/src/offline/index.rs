@@ -1,0 +1,111 @@
+//! Checking index files: what the seal says against the events, and the files
+//! against the seal.
+//!
+//! A seal that keeps another checksum than the events call for is corrupt. A
+//! file that is missing or damaged is not: it is made again from its volume.
+
+use std::collections::HashMap;
+use std::io;
+use std::path::Path;
+
+use super::volume::Checked;
+use crate::backend::index_files;
+use crate::backend::{Backend, BackendError};
+use crate::digest::{Digest, record_checksum};
+use crate::error::Fault;
+use crate::index::StreamHash;
+use crate::index::encode::{IndexedVolume, encode, file_checksum};
+use crate::log::identity::LogId;
+
+/// Where every stream of the volumes so far was last: 32 bytes each.
+#[derive(Default)]
+pub(super) struct KnownStreams {
+    last: HashMap<StreamHash, (u64, u64)>,
+}
+
+impl KnownStreams {
+    /// Checks that the streams of the next volume go on where they were, and
+    /// that its seal keeps the checksum of the index that follows from them.
+    pub(super) fn take_in(&mut self, log_id: LogId, volume: &Checked) -> Result<(), Fault> {
+        let sorted = volume.streams.sorted();
+        let wrong = sorted
+            .iter()
+            .filter(|(hash, stream)| {
+                let before = self.last.get(hash).map_or(0, |(version, _)| *version);
+                stream.first_version != before + 1
+            })
+            .map(|(_, stream)| stream.first_seq)
+            .min();
+        if let Some(seq) = wrong {
+            return Err(Fault::corrupt(seq, "stream version does not follow"));
+        }
+        let first_seq = volume.header.first_seq;
+        if let Some(expected) = volume.index_checksum {
+            let last_time = volume.end.chain.time;
+            let indexed = IndexedVolume {
+                log_id,
+                first_seq,
+                last_seq: volume.end.seq,
+                first_time: volume.streams.first_time.unwrap_or(last_time),
+                last_time,
+            };
+            let bytes = encode(&indexed, &sorted, |hash, _| {
+                Ok::<_, Fault>(self.last.get(&hash).map_or(0, |(_, seq)| *seq))
+            })?;
+            if file_checksum(&bytes) != expected {
+                let what = "seal does not fit the volume's stream index";
+                return Err(Fault::corrupt(first_seq, what));
+            }
+        }
+        let ends = sorted
+            .iter()
+            .map(|(hash, stream)| (*hash, (stream.last_version, stream.last_seq)));
+        self.last.extend(ends);
+        Ok(())
+    }
+}
+
+/// What is wrong with the index file of a volume, if anything is.
+pub(super) fn damage(
+    backend: &dyn Backend,
+    first_seq: u64,
+    expected: &Digest,
+) -> Result<Option<String>, Fault> {
+    let found = whole(backend, first_seq);
+    let what = match found.map_err(Fault::at(first_seq))? {
+        None => "is missing",
+        Some(bytes) if !is_whole(&bytes) => "is damaged",
+        Some(bytes) if file_checksum(&bytes) != *expected => "is another one than the seal says",
+        Some(_) => return Ok(None),
+    };
+    Ok(Some(format!(
+        "index/{first_seq:020} {what}; it is made again when it is needed"
+    )))
+}
+
+/// Notes on index files that belong to no sealed volume.
+pub(super) fn strays(dir: &Path, volumes: &[u64]) -> io::Result<Vec<String>> {
+    let kept = volumes.first().copied().unwrap_or(0);
+    let strays = index_files::list(dir)?.into_iter().filter(|first_seq| {
+        // Those of pruned volumes stay; a crash leaves one that waits for its
+        // volume's seal.
+        *first_seq >= kept && volumes.binary_search(first_seq).is_err()
+    });
+    let note = |first_seq| format!("index/{first_seq:020} belongs to no volume and means nothing");
+    Ok(strays.map(note).collect())
+}
+
+fn whole(backend: &dyn Backend, first_seq: u64) -> Result<Option<Vec<u8>>, BackendError> {
+    let Some(file) = backend.open_index(first_seq)? else {
+        return Ok(None);
+    };
+    let len = usize::try_from(file.length()?)
+        .map_err(|_| BackendError::Corrupt("index file is too long".to_owned()))?;
+    let mut bytes = vec![0; len];
+    file.read_at(&mut bytes, 0)?;
+    Ok(Some(bytes))
+}
+
+fn is_whole(bytes: &[u8]) -> bool {
+    bytes.len() >= 32 && record_checksum(&bytes[..bytes.len() - 32]) == file_checksum(bytes)
+}
