@@ -7,7 +7,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use parking_lot::RwLock;
 
-use super::{Backend, BackendError, ReadAt, Volume};
+use super::{Backend, BackendError, ReadAt, Volume, Change};
 use crate::format::keys;
 use crate::format::slot::SLOT_LEN;
 
@@ -33,6 +33,22 @@ impl Volume for MemoryVolume {
 
     fn remove(&self, key: &[u8]) -> Result<(), BackendError> {
         self.values.write().remove(key);
+        Ok(())
+    }
+
+    fn apply(&self, changes: &[Change<'_>]) -> Result<(), BackendError> {
+        let mut values = self.values.write();
+        for change in changes {
+            match change {
+                Change::Put(key, value) => {
+                    let value = Bytes::copy_from_slice(value);
+                    values.insert(Bytes::copy_from_slice(key), value);
+                }
+                Change::Remove(key) => {
+                    values.remove(*key);
+                }
+            }
+        }
         Ok(())
     }
 

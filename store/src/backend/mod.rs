@@ -26,10 +26,22 @@ pub(crate) enum BackendError {
     Corrupt(String),
 }
 
+/// One of several changes that are made together.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Change<'a> {
+    /// Puts a value under a key.
+    Put(&'a [u8], &'a [u8]),
+    /// Removes a key.
+    Remove(&'a [u8]),
+}
+
 /// One volume that is open.
 pub(crate) trait Volume: Send + Sync {
     fn put(&self, key: &[u8], value: &[u8]) -> Result<(), BackendError>;
     fn remove(&self, key: &[u8]) -> Result<(), BackendError>;
+    /// Makes several changes as one: after a crash all of them are there, or
+    /// none. Slower than the same changes one by one.
+    fn apply(&self, changes: &[Change<'_>]) -> Result<(), BackendError>;
     fn value(&self, key: &[u8]) -> Result<Option<Bytes>, BackendError>;
     /// The entry with the highest key below `key`.
     fn below(&self, key: &[u8]) -> Result<Option<(Bytes, Bytes)>, BackendError>;

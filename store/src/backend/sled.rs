@@ -23,7 +23,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use parking_lot::Mutex;
 
-use super::{Backend, BackendError, ReadAt, Volume, index_files};
+use super::{Backend, BackendError, ReadAt, Volume, index_files, Change};
 use crate::format::keys;
 use crate::format::slot::SLOT_LEN;
 
@@ -235,6 +235,19 @@ impl Volume for SledVolume {
 
     fn remove(&self, key: &[u8]) -> Result<(), BackendError> {
         guarded(|| Ok(self.db.remove(key).map(drop)?))
+    }
+
+    fn apply(&self, changes: &[Change<'_>]) -> Result<(), BackendError> {
+        // Sled writes a manifest in front that names the end of the batch;
+        // recovery stops at a manifest whose end is not there.
+        let mut batch = ::sled::Batch::default();
+        for change in changes {
+            match *change {
+                Change::Put(key, value) => batch.insert(key, value),
+                Change::Remove(key) => batch.remove(key),
+            }
+        }
+        guarded(|| Ok(self.db.apply_batch(batch)?))
     }
 
     fn value(&self, key: &[u8]) -> Result<Option<Bytes>, BackendError> {

@@ -12,12 +12,12 @@
 
 use std::sync::Arc;
 
-use crate::backend::{Backend, Volume};
+use crate::backend::{Backend, Change, Volume};
 use crate::chain::Chain;
 use crate::digest::Digest;
 use crate::error::{Fault, OpenError};
 use crate::format::FORMAT_VERSION;
-use crate::format::frame::{Frame, FrameEncoder};
+use crate::format::frame::{Frame, FrameEncoder, VALUE_BYTES_MAX};
 use crate::format::header::{FLAG_LAST_OF_GROUP, RecordKind};
 use crate::format::internal::Resumed;
 use crate::format::keys;
@@ -26,7 +26,7 @@ use crate::format::volume::{Seal, VolumeHeader};
 use crate::index::active::VolumeStreams;
 use crate::log::identity::LogIdentity;
 use crate::log::store::{Next, frame_at, next_frame};
-use crate::log::writer::put_frame;
+
 use crate::tree::Frontier;
 
 /// The end of a log, as found.
@@ -345,13 +345,20 @@ fn shorten(volume: &dyn Volume, frame: &Frame, end: &End) -> Result<(), Fault> {
     let chain = (frame.header.previous, end.chain.hash);
     let mut encoder = FrameEncoder::default();
     let value = encoder.encode(&frame.plain[..kept], count, first_seq, chain, true);
-    let at = Fault::at(first_seq);
-    put_frame(volume, first_seq, value).map_err(&at)?;
-    let new_parts = crate::format::frame::FrameHeader::parse(value)
-        .map_err(|bad| Fault::from((first_seq, bad)))?
-        .parts();
-    for part in new_parts..frame.header.parts() {
-        volume.remove(&keys::frame(first_seq, part)).map_err(&at)?;
-    }
-    Ok(())
+    // Fewer entries may still take a part more, if they don't compress.
+    let mut parts = value.chunks(VALUE_BYTES_MAX);
+    let count = (frame.header.parts() as usize).max(parts.len());
+    let part_keys: Vec<_> = (0..)
+        .take(count)
+        .map(|part| keys::frame(first_seq, part))
+        .collect();
+    // All at once: old and new parts under one frame would not decode.
+    let changes: Vec<_> = part_keys
+        .iter()
+        .map(|key| match parts.next() {
+            Some(part) => Change::Put(key, part),
+            None => Change::Remove(key),
+        })
+        .collect();
+    volume.apply(&changes).map_err(Fault::at(first_seq))
 }

@@ -9,15 +9,18 @@ use parking_lot::Mutex;
 
 use super::{EventLog, open};
 use crate::backend::memory::MemoryBackend;
-use crate::backend::{Backend, BackendError, ReadAt, Volume};
+use crate::backend::{Backend, BackendError, ReadAt, Volume, Change};
+use crate::format::frame::FrameEncoder;
 use crate::format::slot::SLOT_LEN;
+use crate::log::store::frame_holding;
+use crate::log::writer::put_frame;
 use crate::snapshot::SnapshotShelf;
-use crate::{AppendError, Batch, NewEvent, Options};
+use crate::{AppendError, Batch, NewEvent, OpenError, Options};
 
 /// What the disk does next.
 #[derive(Default)]
 struct Mood {
-    puts_left: Mutex<Option<usize>>,
+    changes_left: Mutex<Option<usize>>,
     fail_syncs: AtomicBool,
     fail_heads: AtomicBool,
     fail_creates: AtomicBool,
@@ -51,19 +54,32 @@ struct MoodyVolume {
     mood: Arc<Mood>,
 }
 
-impl Volume for MoodyVolume {
-    fn put(&self, key: &[u8], value: &[u8]) -> Result<(), BackendError> {
-        let mut left = self.mood.puts_left.lock();
+impl MoodyVolume {
+    /// Counts a change to the volume, and fails when there are no more.
+    fn change(&self) -> Result<(), BackendError> {
+        let mut left = self.mood.changes_left.lock();
         let full = *left == Some(0);
         if let Some(left) = &mut *left {
             *left = left.saturating_sub(1);
         }
-        self.mood.ask(full, io::ErrorKind::StorageFull)?;
+        self.mood.ask(full, io::ErrorKind::StorageFull)
+    }
+}
+
+impl Volume for MoodyVolume {
+    fn put(&self, key: &[u8], value: &[u8]) -> Result<(), BackendError> {
+        self.change()?;
         self.inner.put(key, value)
     }
 
     fn remove(&self, key: &[u8]) -> Result<(), BackendError> {
+        self.change()?;
         self.inner.remove(key)
+    }
+
+    fn apply(&self, changes: &[Change<'_>]) -> Result<(), BackendError> {
+        self.change()?;
+        self.inner.apply(changes)
     }
 
     fn value(&self, key: &[u8]) -> Result<Option<Bytes>, BackendError> {
@@ -151,15 +167,21 @@ fn moody(options: Options) -> (EventLog, Arc<Mood>) {
 /// A log over what another one left.
 fn moody_over(inner: Arc<MemoryBackend>, options: Options) -> (EventLog, Arc<Mood>) {
     let mood = Arc::new(Mood::default());
+    let log = try_moody_over(inner, &mood, options).expect("it opens");
+    (log, mood)
+}
+
+fn try_moody_over(
+    inner: Arc<MemoryBackend>,
+    mood: &Arc<Mood>,
+    options: Options,
+) -> Result<EventLog, OpenError> {
     let backend = Moody {
         inner,
-        mood: Arc::clone(&mood),
+        mood: Arc::clone(mood),
     };
-    let opened = open::with_backend(Box::new(backend), SnapshotShelf::memory(), options, None);
-    (
-        EventLog::start(opened.expect("it opens")).expect("it starts"),
-        mood,
-    )
+    open::with_backend(Box::new(backend), SnapshotShelf::memory(), options, None)
+        .and_then(EventLog::start)
 }
 
 fn batch() -> Batch {
@@ -228,7 +250,7 @@ fn a_failed_sync_poisons_the_log() {
 fn a_full_disk_poisons_the_log() {
     for puts in 0..5 {
         let (log, mood) = moody(Options::new());
-        *mood.puts_left.lock() = Some(puts);
+        *mood.changes_left.lock() = Some(puts);
         poisons(log, &mood);
     }
 }
@@ -254,7 +276,7 @@ fn a_frame_of_which_only_some_parts_were_written_is_no_corruption() {
         log.append(&batch())
             .and_then(|ticket| ticket.wait())
             .expect("it is durable");
-        *mood.puts_left.lock() = Some(puts);
+        *mood.changes_left.lock() = Some(puts);
         let outcome = log.append(&long).and_then(|ticket| ticket.wait());
         assert!(outcome.is_err(), "{puts} puts are not enough");
         drop(log.close());
@@ -267,6 +289,66 @@ fn a_frame_of_which_only_some_parts_were_written_is_no_corruption() {
             log.close().expect("it closes");
         }
     }
+}
+
+/// The story: the first of two events of a group shares a frame of many parts
+/// with events before it, the second was never written. Recovery shortened that
+/// frame part by part; when it died in between, new and old parts stood under
+/// one frame, and the log called itself corrupt for good.
+#[test]
+fn shortening_a_frame_of_many_parts_can_die_anywhere() {
+    let options = || Options::new().compress(false);
+    let long: Vec<u8> = (0..10_000_u32).flat_map(u32::to_le_bytes).collect();
+    let event = |body| NewEvent {
+        stream: "s",
+        kind: "k",
+        key: None,
+        meta: b"meta",
+        body: Some(body),
+    };
+    for changes in 0..12 {
+        let disk = Arc::new(MemoryBackend::default());
+        let (log, _) = moody_over(Arc::clone(&disk), options());
+        log.append(&batch())
+            .and_then(|ticket| ticket.wait())
+            .expect("it is durable");
+        log.close().expect("it closes");
+        add_unfinished_frame(&disk, &event(&long));
+
+        let mood = Arc::new(Mood::default());
+        *mood.changes_left.lock() = Some(changes);
+        let cut_short = try_moody_over(Arc::clone(&disk), &mood, options());
+        drop(cut_short);
+
+        let (log, _) = moody_over(Arc::clone(&disk), options());
+        assert_eq!(log.durable(), 2, "after {changes} changes");
+        let read: Result<Vec<_>, _> = log.read(0).hashed(true).collect();
+        assert_eq!(read.expect("it reads").len(), 3, "after {changes} changes");
+    }
+}
+
+/// Adds what a crash leaves: a frame with a whole group and the beginning of
+/// another.
+fn add_unfinished_frame(disk: &MemoryBackend, long: &NewEvent<'_>) {
+    let volume = disk.open(0).expect("it is there");
+    let end = frame_holding(&*volume, 1)
+        .expect("it reads")
+        .expect("it is there");
+    let mut numbering = open::numbering_for_tests(2, end.header.last);
+    let mut one = Batch::new();
+    one.push(long).expect("the event fits");
+    let mut two = one.clone();
+    two.push(long).expect("the event fits");
+    let now = u64::MAX / 2;
+    numbering.versions.next("s", 1);
+    numbering.number(&one, now, false);
+    numbering.number(&two, now, false);
+    let pending = &numbering.pending;
+    let kept = &pending.events[1];
+    let mut encoder = FrameEncoder::default();
+    let chain = (pending.previous, kept.hash);
+    let value = encoder.encode(&pending.entries[..kept.end], 2, 2, chain, false);
+    put_frame(&*volume, 2, value).expect("there is room");
 }
 
 #[test]

@@ -11,7 +11,7 @@ use parking_lot::Mutex;
 use tempfile::TempDir;
 
 use crate::backend::sled::{SledVolume, VOLUMES_DIR, list_volumes, read_head, volume_name};
-use crate::backend::{Backend, BackendError, ReadAt, Volume, index_files};
+use crate::backend::{Backend, BackendError, ReadAt, Volume, index_files, Change};
 use crate::format::slot::SLOT_LEN;
 
 /// Offline work reads each volume once; a large cache would only cost memory.
@@ -56,6 +56,10 @@ impl Volume for CopiedVolume {
 
     fn remove(&self, key: &[u8]) -> Result<(), BackendError> {
         self.volume.remove(key)
+    }
+
+    fn apply(&self, changes: &[Change<'_>]) -> Result<(), BackendError> {
+        self.volume.apply(changes)
     }
 
     fn value(&self, key: &[u8]) -> Result<Option<Bytes>, BackendError> {
