@@ -134,6 +134,9 @@ impl Backend for SledBackend {
         let volume = SledVolume::open(&beside, self.cache_bytes)?;
         volume.put(keys::HEADER, header)?;
         volume.sync()?;
+        // Sled does not sync its settings: without them the volume would not
+        // open again.
+        File::open(beside.join("conf"))?.sync_all()?;
         sync_dir(&beside)?;
         // Closed before it moves: sled keeps its path.
         drop(volume);
