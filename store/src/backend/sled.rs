@@ -5,6 +5,12 @@
 //! - its `flush` does not reach the device on Linux: a sync here is `flush`
 //!   and then `fdatasync` on an own descriptor of the database file, which is
 //!   opened once and kept, so that the kernel reports its write errors to us;
+//! - it takes what it wrote for stable without a sync to the device: it may
+//!   write over a segment whose content has moved to another that is not synced
+//!   yet, and its recovery takes the segments before the last but one for whole.
+//!   Both need a whole segment in between, so that a segment is synced before
+//!   the one after the next is begun; and a database is synced before it is
+//!   opened, since opening relies on what it finds;
 //! - its background flusher swallows failures: it is switched off;
 //! - a `snap.*.generating` file left by a crash can make opening fail: such
 //!   files are moved aside first;
@@ -17,6 +23,7 @@ use std::os::unix::fs::FileExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -35,6 +42,8 @@ pub(crate) const HEAD_FILE: &str = "head";
 const HEAD_CREATING: &str = "head.creating";
 /// Where a volume is built before it gets its name.
 const CREATING_DIR: &str = "creating";
+/// The length of sled's segments, its default.
+const SEGMENT_BYTES: i64 = 512 * 1024;
 /// How long opening waits for sled to let go of a volume that was just closed.
 const LOCK_PATIENCE: Duration = Duration::from_secs(2);
 
@@ -203,12 +212,19 @@ pub(crate) struct SledVolume {
     db: ::sled::Db,
     /// Our own descriptor for `fdatasync`.
     file: File,
+    /// How far sled's log was written when the last sync that has ended began.
+    synced_to: AtomicI64,
 }
 
 impl SledVolume {
     /// Opens or creates the database in `dir`, which exists.
     pub(crate) fn open(dir: &Path, cache_bytes: u64) -> Result<Self, BackendError> {
         quarantine_snapshots(dir)?;
+        match File::open(dir.join("db")) {
+            Ok(left) => left.sync_data()?,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(error.into()),
+        }
         let patience = Instant::now() + LOCK_PATIENCE;
         let db = loop {
             let config = ::sled::Config::new()
@@ -227,16 +243,46 @@ impl SledVolume {
             .read(true)
             .write(true)
             .open(dir.join("db"))?;
-        Ok(Self { db, file })
+        let synced_to = AtomicI64::new(written_to(&db));
+        Ok(Self {
+            db,
+            file,
+            synced_to,
+        })
     }
+
+    /// Syncs to the device all that sled has written to the file.
+    fn sync_written(&self) -> Result<(), BackendError> {
+        let written_to = written_to(&self.db);
+        self.file.sync_data()?;
+        self.synced_to.fetch_max(written_to, Ordering::AcqRel);
+        Ok(())
+    }
+
+    /// Called before each change: keeps sled from beginning a segment while
+    /// the one before the last is not synced.
+    fn keep_segments_in_order(&self) -> Result<(), BackendError> {
+        let synced_to = self.synced_to.load(Ordering::Acquire);
+        if written_to(&self.db) / SEGMENT_BYTES > synced_to / SEGMENT_BYTES {
+            self.sync_written()?;
+        }
+        Ok(())
+    }
+}
+
+/// The position in sled's log up to which everything is in the file.
+fn written_to(db: &::sled::Db) -> i64 {
+    db.context.pagecache.log.stable_offset()
 }
 
 impl Volume for SledVolume {
     fn put(&self, key: &[u8], value: &[u8]) -> Result<(), BackendError> {
+        self.keep_segments_in_order()?;
         guarded(|| Ok(self.db.insert(key, value).map(drop)?))
     }
 
     fn remove(&self, key: &[u8]) -> Result<(), BackendError> {
+        self.keep_segments_in_order()?;
         guarded(|| Ok(self.db.remove(key).map(drop)?))
     }
 
@@ -250,6 +296,7 @@ impl Volume for SledVolume {
                 Change::Remove(key) => batch.remove(key),
             }
         }
+        self.keep_segments_in_order()?;
         guarded(|| Ok(self.db.apply_batch(batch)?))
     }
 
@@ -267,7 +314,7 @@ impl Volume for SledVolume {
 
     fn sync(&self) -> Result<(), BackendError> {
         guarded(|| Ok(self.db.flush().map(drop)?))?;
-        Ok(self.file.sync_data()?)
+        self.sync_written()
     }
 }
 
