@@ -11,11 +11,12 @@
 //! Nothing is written before the directory is known to be a log's, or empty.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io::{self, Read, Write};
+use std::io::{self, Read};
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 use crate::backend::index_files::INDEX_DIR;
-use crate::backend::sled::{HEAD_FILE, VOLUMES_DIR, sync_dir};
+use crate::backend::sled::{HEAD_FILE, VOLUMES_DIR, sync_dir, CREATING_DIR};
 use crate::error::OpenError;
 use crate::snapshot::SNAPSHOTS_DIR;
 
@@ -50,8 +51,7 @@ pub(crate) fn inspect(dir: &Path) -> Result<Found, OpenError> {
         match entry?.file_name().to_str() {
             Some(LOCK_FILE) => {
                 let text = fs::read(dir.join(LOCK_FILE)).map_err(|error| denied(dir, error))?;
-                // Empty: its creation was cut short.
-                foreign |= text != LOCK_TEXT && !text.is_empty();
+                foreign |= text != LOCK_TEXT && !is_unfinished(&text);
                 if text == LOCK_TEXT {
                     found = Found::Log;
                 }
@@ -72,10 +72,37 @@ pub(crate) fn inspect(dir: &Path) -> Result<Found, OpenError> {
     if foreign && found == Found::Nothing {
         return Err(OpenError::Foreign(dir.to_path_buf()));
     }
-    if found == Found::Nothing && dir.join(VOLUMES_DIR).exists() {
+    if found == Found::Nothing && !holds_no_volume(&dir.join(VOLUMES_DIR))? {
         return Err(OpenError::Foreign(dir.to_path_buf()));
     }
     Ok(found)
+}
+
+/// Whether a lock file's creation was cut short: it lacks its end, or some of
+/// its blocks are still zeros.
+fn is_unfinished(text: &[u8]) -> bool {
+    text.len() <= LOCK_TEXT.len()
+        && text != LOCK_TEXT
+        && text
+            .iter()
+            .zip(LOCK_TEXT)
+            .all(|(is, be)| *is == 0 || is == be)
+}
+
+/// Whether the folder of volumes is missing, or as it is before the first one
+/// has its name.
+fn holds_no_volume(volumes: &Path) -> io::Result<bool> {
+    let entries = match fs::read_dir(volumes) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(true),
+        Err(error) => return Err(error),
+    };
+    for entry in entries {
+        if entry?.file_name() != CREATING_DIR {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 /// Creates the directory if need be and locks it.
@@ -99,9 +126,13 @@ pub(crate) fn lock(dir: &Path) -> Result<File, OpenError> {
         Err(TryLockError::WouldBlock) => return Err(OpenError::InUse(dir.to_path_buf())),
         Err(TryLockError::Error(error)) => return Err(error.into()),
     }
-    if file.metadata()?.len() == 0 {
-        file.write_all(LOCK_TEXT)?;
+    let mut text = Vec::new();
+    file.read_to_end(&mut text)?;
+    if is_unfinished(&text) {
+        file.write_all_at(LOCK_TEXT, 0)?;
         file.sync_all()?;
+        // Before there are volumes: without it they would be somebody else's.
+        sync_dir(dir)?;
     }
     fs::create_dir_all(dir.join(VOLUMES_DIR)).map_err(denied)?;
     sync_dir(dir)?;

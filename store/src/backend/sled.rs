@@ -41,7 +41,7 @@ pub(crate) const HEAD_FILE: &str = "head";
 /// Where the head file is built before it gets its name.
 const HEAD_CREATING: &str = "head.creating";
 /// Where a volume is built before it gets its name.
-const CREATING_DIR: &str = "creating";
+pub(crate) const CREATING_DIR: &str = "creating";
 /// The length of sled's segments, its default.
 const SEGMENT_BYTES: i64 = 512 * 1024;
 /// How long opening waits for sled to let go of a volume that was just closed.
