@@ -1,0 +1,214 @@
+//! A load whose events say what they are, and the check that a log holds them.
+#![allow(dead_code, reason = "each test uses its own part")]
+
+use std::fs::OpenOptions;
+use std::io::Write;
+use std::path::Path;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use vsm_store::{AppendError, Batch, Event, EventLog, NewEvent, OpenError, Options};
+use vsm_store::{VerifyOptions, verify};
+
+use crate::random::Random;
+use crate::support::assert_no_blobs;
+
+/// What a load does.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Load {
+    pub(crate) seed: u64,
+    pub(crate) groups: u64,
+    /// How often, in percent, a group's ticket is waited for.
+    pub(crate) waits: u64,
+    /// How often, in percent, a body is longer than a frame.
+    pub(crate) long: u64,
+    /// Whether a snapshot is put now and then.
+    pub(crate) snapshots: bool,
+}
+
+/// What was acknowledged: a sequence and the chain hash there, which stands
+/// for all events up to it.
+pub(crate) type Acknowledged = Option<(u64, String)>;
+
+/// Appends groups; writes each acknowledgement to `acks` with one call.
+pub(crate) fn append(log: &EventLog, load: Load, acks: &Path) -> Result<(), AppendError> {
+    let mut acks = OpenOptions::new()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(acks)
+        .expect("it opens");
+    let mut random = Random(load.seed);
+    for _ in 0..load.groups {
+        let longest = if random.percent(25) { 40 } else { 4 };
+        let len = 1 + random.below(longest) as u64;
+        let batch = group(log.appended() + 1, len, load.long, &mut random);
+        let ticket = log.append(&batch)?;
+        if random.percent(load.waits) {
+            ticket.wait()?;
+            let head = log.head();
+            assert!(head.seq >= ticket.last);
+            let line = format!("{} {}\n", head.seq, head.chain_hash);
+            acks.write_all(line.as_bytes()).expect("the parent reads");
+            match random.below(12) {
+                // Leaves time for the head file.
+                0 => thread::sleep(Duration::from_millis(12)),
+                1 if load.snapshots => {
+                    let bytes = body(head.seq, 1, 3_000);
+                    log.put_snapshot("state", head.seq, &bytes)
+                        .map_err(|error| AppendError::Poisoned(error.to_string().into()))?;
+                }
+                _ => {}
+            }
+        }
+    }
+    Ok(())
+}
+
+fn group(first: u64, len: u64, long: u64, random: &mut Random) -> Batch {
+    let mut batch = Batch::new();
+    for index in 0..len {
+        let body_len = match random.next() % 100 {
+            percent if percent < long => 6_600 + random.below(20_000),
+            percent if percent < 60 => 20 + random.below(300),
+            _ => 0,
+        };
+        let meta = [first, len, index, body_len as u64].map(u64::to_le_bytes);
+        let body = body(first, index, body_len);
+        let event = NewEvent {
+            stream: &stream(first, index),
+            kind: "load",
+            key: None,
+            meta: &meta.concat(),
+            body: (body_len > 0).then_some(&body),
+        };
+        batch.push(&event).expect("the event fits");
+    }
+    batch
+}
+
+fn stream(first: u64, index: u64) -> String {
+    format!("stream-{}", (first + index) % 7)
+}
+
+/// Does not compress, and follows from where it stands.
+fn body(first: u64, index: u64, len: usize) -> Vec<u8> {
+    let mut random = Random(first.wrapping_mul(0x1_0001) ^ index);
+    let words = (0..len.div_ceil(8)).flat_map(|_| random.next().to_le_bytes());
+    words.take(len).collect()
+}
+
+/// The last acknowledgement that was written whole.
+pub(crate) fn last_acknowledged(acks: &[u8]) -> Acknowledged {
+    let text = std::str::from_utf8(acks).expect("numbers");
+    let (whole, _) = text.rsplit_once('\n')?;
+    let (seq, hash) = whole.lines().last()?.split_once(' ')?;
+    Some((seq.parse().expect("a number"), hash.to_owned()))
+}
+
+/// How a log that may have been damaged by a failure was found.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Found {
+    /// The last sequence that it held.
+    pub(crate) durable: u64,
+}
+
+/// Opens a log after a failure, checks all that it holds against what it says
+/// it is and against what was acknowledged, and goes on appending.
+pub(crate) fn check(
+    dir: &Path,
+    options: &Options,
+    acknowledged: &Acknowledged,
+) -> Result<Found, String> {
+    let offline = VerifyOptions::new().threads(1);
+    if acknowledged.is_some() {
+        // As evidence, before anything is repaired.
+        verify(dir, &offline).map_err(|error| format!("verify, as it was: {error}"))?;
+    }
+    let log = open(dir, options)?;
+    let durable = log.durable();
+    let incarnation = log.identity().incarnation;
+    if incarnation != 1 {
+        return Err(format!("the incarnation is {incarnation}"));
+    }
+    read_all(&log)?;
+    if let Some((seq, hash)) = acknowledged {
+        if durable < *seq {
+            return Err(format!("{seq} was acknowledged, the end is {durable}"));
+        }
+        let found = log.chain_hash(*seq).map_err(|error| error.to_string())?;
+        if found.to_string() != *hash {
+            return Err(format!("{seq} is another event than was acknowledged"));
+        }
+    }
+    for info in log.snapshots("state").map_err(|error| error.to_string())? {
+        log.load_snapshot(&info)
+            .map_err(|error| format!("snapshot at {}: {error}", info.seq))?;
+    }
+    let mut random = Random(durable);
+    for len in [3, 1] {
+        let batch = group(log.appended() + 1, len, 20, &mut random);
+        log.append(&batch)
+            .and_then(|ticket| ticket.wait())
+            .map_err(|error| format!("going on: {error}"))?;
+    }
+    log.close().map_err(|error| format!("closing: {error}"))?;
+    verify(dir, &offline).map_err(|error| format!("verify, at the end: {error}"))?;
+    assert_no_blobs(dir);
+    let log = open(dir, options)?;
+    if log.durable() != durable + 4 {
+        return Err(format!("{} became {}", durable + 4, log.durable()));
+    }
+    read_all(&log)?;
+    Ok(Found { durable })
+}
+
+fn open(dir: &Path, options: &Options) -> Result<EventLog, String> {
+    let patience = Instant::now() + Duration::from_secs(5);
+    loop {
+        match EventLog::open(dir, options.clone()) {
+            Ok(log) => return Ok(log),
+            // Another thread has just forked: its child holds every lock until
+            // it has become another program.
+            Err(OpenError::InUse(_)) if Instant::now() < patience => {
+                thread::sleep(Duration::from_millis(2));
+            }
+            Err(error) => return Err(format!("opening: {error}")),
+        }
+    }
+}
+
+/// Reads everything, hashed; groups are whole and say what they hold.
+fn read_all(log: &EventLog) -> Result<(), String> {
+    let mut group: [u64; 3] = [1, 0, 0];
+    for (next, event) in (1..).zip(log.read(1).hashed(true)) {
+        let event = event.map_err(|error| format!("reading: {error}"))?;
+        let said = said(&event);
+        if said[2] == 0 {
+            if group[1] != group[2] {
+                return Err(format!("the group at {} is torn", group[0]));
+            }
+            group = [next, said[1], 0];
+        }
+        let stored = event.body().bytes().unwrap_or_default();
+        let fits = event.seq() == next
+            && said[..3] == group
+            && event.stream() == stream(said[0], said[2])
+            && stored == body(said[0], said[2], usize::try_from(said[3]).expect("small"));
+        if !fits {
+            return Err(format!("event {next} is not what was appended"));
+        }
+        group[2] += 1;
+    }
+    if group[1] != group[2] {
+        return Err(format!("the last group, at {}, is torn", group[0]));
+    }
+    Ok(())
+}
+
+fn said(event: &Event) -> Vec<u64> {
+    let numbers = event.meta().chunks_exact(8);
+    numbers
+        .map(|chunk| u64::from_le_bytes(chunk.try_into().expect("eight bytes")))
+        .collect()
+}
