@@ -16,7 +16,7 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 use crate::backend::index_files::INDEX_DIR;
-use crate::backend::sled::{HEAD_FILE, VOLUMES_DIR, sync_dir, CREATING_DIR};
+use crate::backend::sled::{CREATING_DIR, HEAD_FILE, VOLUMES_DIR, sync_dir};
 use crate::error::OpenError;
 use crate::snapshot::SNAPSHOTS_DIR;
 

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use parking_lot::RwLock;
 
-use super::{Backend, BackendError, ReadAt, Volume, Change};
+use super::{Backend, BackendError, Change, ReadAt, Volume};
 use crate::format::keys;
 use crate::format::slot::SLOT_LEN;
 

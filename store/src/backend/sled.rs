@@ -30,7 +30,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use parking_lot::Mutex;
 
-use super::{Backend, BackendError, ReadAt, Volume, index_files, Change};
+use super::{Backend, BackendError, Change, ReadAt, Volume, index_files};
 use crate::format::keys;
 use crate::format::slot::SLOT_LEN;
 

@@ -54,12 +54,14 @@ pub(crate) struct End {
 /// The usable slot of a head file with the highest generation.
 pub(crate) fn newest_slot(head: &[[u8; SLOT_LEN]; 2]) -> Result<Option<Slot>, OpenError> {
     let mut newest: Option<Slot> = None;
-    for bytes in head {
+    for (index, bytes) in (0..).zip(head) {
         match Slot::parse(bytes) {
+            // A slot in the other's place was not written there.
             Ok(slot)
-                if newest
-                    .as_ref()
-                    .is_none_or(|n| n.generation < slot.generation) =>
+                if slot.generation % 2 == index
+                    && newest
+                        .as_ref()
+                        .is_none_or(|n| n.generation < slot.generation) =>
             {
                 newest = Some(slot);
             }

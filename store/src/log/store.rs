@@ -16,6 +16,7 @@ use crate::backend::{Backend, Volume};
 use crate::error::Fault;
 use crate::format::frame::{Frame, FrameHeader};
 use crate::format::keys;
+use crate::format::volume::VolumeHeader;
 use crate::index::active::VolumeStreams;
 use crate::index::files::Indexes;
 use crate::log::identity::LogId;
@@ -25,6 +26,8 @@ const SEALED_OPEN_MAX: usize = 2;
 
 pub(crate) struct Store {
     pub(crate) backend: Box<dyn Backend>,
+    /// The log whose volumes they must be.
+    log_id: LogId,
     /// First sequences, ascending.
     volumes: RwLock<Vec<u64>>,
     open: Mutex<OpenVolumes>,
@@ -62,6 +65,7 @@ impl Store {
         let indexed = pruned.iter().chain(sealed).copied();
         Self {
             backend,
+            log_id,
             indexes: Indexes::new(log_id, indexed),
             streams: RwLock::default(),
             volumes: RwLock::new(volumes),
@@ -129,13 +133,31 @@ impl Store {
         };
         let volume = match known {
             Some(volume) => volume,
-            None => self.backend.open(first_seq).map_err(Fault::at(first_seq))?,
+            None => self.open(first_seq)?,
         };
         open.held.retain(|_, held| held.strong_count() > 0);
         open.held.insert(first_seq, Arc::downgrade(&volume));
         open.sealed.push((first_seq, Arc::clone(&volume)));
         if open.sealed.len() > SEALED_OPEN_MAX {
             open.sealed.remove(0);
+        }
+        Ok(volume)
+    }
+
+    /// Opens a sealed volume, if it is one of this log: one of another log is
+    /// a chain in itself, and hashing its events finds nothing.
+    fn open(&self, first_seq: u64) -> Result<Arc<dyn Volume>, Fault> {
+        let at = Fault::at(first_seq);
+        let volume = self.backend.open(first_seq).map_err(&at)?;
+        let bytes = volume.value(keys::HEADER).map_err(&at)?;
+        let bytes = bytes.ok_or_else(|| Fault::corrupt(first_seq, "volume has no header"))?;
+        let header = VolumeHeader::parse(&bytes).map_err(|bad| Fault::from((first_seq, bad)))?;
+        if header.identity.log_id != self.log_id {
+            return Err(Fault::corrupt(first_seq, "volume belongs to another log"));
+        }
+        if header.first_seq != first_seq {
+            let what = "volume stands under another sequence's name";
+            return Err(Fault::corrupt(first_seq, what));
         }
         Ok(volume)
     }

@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 
 use super::{EventLog, open};
 use crate::backend::memory::MemoryBackend;
-use crate::backend::{Backend, BackendError, ReadAt, Volume, Change};
+use crate::backend::{Backend, BackendError, Change, ReadAt, Volume};
 use crate::format::frame::FrameEncoder;
 use crate::format::slot::SLOT_LEN;
 use crate::log::store::frame_holding;

@@ -11,7 +11,7 @@ use parking_lot::Mutex;
 use tempfile::TempDir;
 
 use crate::backend::sled::{SledVolume, VOLUMES_DIR, list_volumes, read_head, volume_name};
-use crate::backend::{Backend, BackendError, ReadAt, Volume, index_files, Change};
+use crate::backend::{Backend, BackendError, Change, ReadAt, Volume, index_files};
 use crate::format::slot::SLOT_LEN;
 
 /// Offline work reads each volume once; a large cache would only cost memory.

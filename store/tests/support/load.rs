@@ -2,13 +2,13 @@
 #![allow(dead_code, reason = "each test uses its own part")]
 
 use std::fs::OpenOptions;
-use std::io::Write;
+use std::io::{self, Seek, SeekFrom, Write};
 use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use vsm_store::{AppendError, Batch, Event, EventLog, NewEvent, OpenError, Options};
-use vsm_store::{VerifyOptions, verify};
+use vsm_store::{SnapshotError, VerifyOptions, verify};
 
 use crate::random::Random;
 use crate::support::assert_no_blobs;
@@ -30,14 +30,30 @@ pub(crate) struct Load {
 /// for all events up to it.
 pub(crate) type Acknowledged = Option<(u64, String)>;
 
+/// Why a load ended early.
+#[derive(Debug)]
+pub(crate) enum Stopped {
+    Append(AppendError),
+    Snapshot(SnapshotError),
+    /// Not the log's doing: the file of acknowledgements.
+    Acks(io::Error),
+}
+
+impl From<AppendError> for Stopped {
+    fn from(error: AppendError) -> Self {
+        Self::Append(error)
+    }
+}
+
 /// Appends groups; writes each acknowledgement to `acks` with one call.
-pub(crate) fn append(log: &EventLog, load: Load, acks: &Path) -> Result<(), AppendError> {
+pub(crate) fn append(log: &EventLog, load: Load, acks: &Path) -> Result<(), Stopped> {
     let mut acks = OpenOptions::new()
         .create(true)
         .truncate(false)
         .write(true)
         .open(acks)
-        .expect("it opens");
+        .map_err(Stopped::Acks)?;
+    acks.seek(SeekFrom::End(0)).map_err(Stopped::Acks)?;
     let mut random = Random(load.seed);
     for _ in 0..load.groups {
         let longest = if random.percent(25) { 40 } else { 4 };
@@ -49,14 +65,14 @@ pub(crate) fn append(log: &EventLog, load: Load, acks: &Path) -> Result<(), Appe
             let head = log.head();
             assert!(head.seq >= ticket.last);
             let line = format!("{} {}\n", head.seq, head.chain_hash);
-            acks.write_all(line.as_bytes()).expect("the parent reads");
+            acks.write_all(line.as_bytes()).map_err(Stopped::Acks)?;
             match random.below(12) {
                 // Leaves time for the head file.
                 0 => thread::sleep(Duration::from_millis(12)),
                 1 if load.snapshots => {
                     let bytes = body(head.seq, 1, 3_000);
                     log.put_snapshot("state", head.seq, &bytes)
-                        .map_err(|error| AppendError::Poisoned(error.to_string().into()))?;
+                        .map_err(Stopped::Snapshot)?;
                 }
                 _ => {}
             }
@@ -184,6 +200,9 @@ fn read_all(log: &EventLog) -> Result<(), String> {
     for (next, event) in (1..).zip(log.read(1).hashed(true)) {
         let event = event.map_err(|error| format!("reading: {error}"))?;
         let said = said(&event);
+        if said.len() != 4 {
+            return Err(format!("event {next} is not what was appended"));
+        }
         if said[2] == 0 {
             if group[1] != group[2] {
                 return Err(format!("the group at {} is torn", group[0]));
