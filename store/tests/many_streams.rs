@@ -4,7 +4,7 @@ mod support;
 
 use std::path::Path;
 
-use support::{assert_no_blobs, content, still};
+use support::{assert_no_blobs, content, still, volumes};
 use vsm_store::{Batch, EventLog, NewEvent, Options, VerifyOptions, verify};
 
 const STREAMS: u64 = 200_000;
@@ -77,4 +77,24 @@ fn versions_go_on_for_streams_that_are_no_longer_in_memory() {
     log.close().expect("it closes");
     verify(dir.path(), &VerifyOptions::new()).expect("it verifies");
     assert_no_blobs(dir.path());
+}
+
+/// What the volume being written costs in memory is bounded: it is sealed when
+/// it holds very many streams, long before it is full.
+#[test]
+fn a_volume_of_very_many_streams_is_sealed() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let log = EventLog::open(dir.path(), still()).expect("it opens");
+    for from in (0..140_000).step_by(500) {
+        append(&log, from..from + 500);
+    }
+    let seq = append(&log, [1, 139_999, 140_000].into_iter());
+    assert_eq!(last_version(&log, seq), 1);
+    assert_eq!(volumes(dir.path()).len(), 2);
+    for (stream, expected) in [(1, 2), (131_000, 1), (139_999, 2), (140_000, 1)] {
+        let found = log.stream_version(&format!("stream/{stream}"));
+        assert_eq!(found.expect("it is found"), Some(expected));
+    }
+    log.close().expect("it closes");
+    verify(dir.path(), &VerifyOptions::new()).expect("it verifies");
 }

@@ -38,19 +38,36 @@ impl Store {
     ) -> Result<Option<Found>, Miss> {
         let files = self.indexes.all();
         let end = files.partition_point(|file| file.first_seq < below);
+        // A stream is new only if all sequences were asked for it.
+        let mut asked_from = below;
         for file in files[..end].iter().rev() {
-            let found = self.try_index(file, |head| {
-                if !head.may_hold(hash) {
-                    return Ok(None);
-                }
-                head.find(&*self.open_index(file)?, hash)
+            let (last_seq, found) = self.try_index(file, |head| {
+                let found = if head.may_hold(hash) {
+                    head.find(&*self.open_index(file)?, hash)?
+                } else {
+                    None
+                };
+                Ok((head.volume.last_seq, found))
             })?;
+            let first_seq = file.first_seq;
+            if last_seq.checked_add(1) != Some(asked_from) {
+                if self.has_volume(first_seq) && last_seq >= asked_from {
+                    let what = "it is of another volume that started there".to_owned();
+                    return Err(Miss::Damaged { first_seq, what });
+                }
+                return Err(lacks_file(asked_from));
+            }
+            asked_from = first_seq;
             if let Some(record) = found {
-                let volume = file.first_seq;
+                let volume = first_seq;
                 return Ok(Some(Found { volume, record }));
             }
         }
-        Ok(None)
+        if asked_from == 0 {
+            Ok(None)
+        } else {
+            Err(lacks_file(asked_from))
+        }
     }
 
     /// The stream in the volume that holds, or held, `seq`. That it is there is
@@ -61,7 +78,8 @@ impl Store {
         let found = self.repairing(|| {
             self.try_index(&file, |head| head.find(&*self.open_index(&file)?, hash))
         })?;
-        let record = found.ok_or_else(lacking)?;
+        let record = found.filter(|record| (record.first_seq..=record.last_seq).contains(&seq));
+        let record = record.ok_or_else(lacking)?;
         let volume = file.first_seq;
         Ok(Found { volume, record })
     }
@@ -113,4 +131,10 @@ impl Store {
     fn open_index(&self, file: &IndexFile) -> Result<std::sync::Arc<dyn ReadAt>, BackendError> {
         self.indexes.open(&*self.backend, file.first_seq)
     }
+}
+
+/// Look-ups have come down to a sequence and there is no file that goes on.
+fn lacks_file(seq: u64) -> Miss {
+    let what = "the index file of the volume before it is missing; restore the folder index/";
+    Miss::Failed(Fault::corrupt(seq, what))
 }

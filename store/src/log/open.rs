@@ -250,7 +250,7 @@ fn go_on(
         lost,
     } = recover(&*backend, &volumes, options.accept_tail_loss)?;
     let pruned = remove_leftovers(&*backend, &volumes).map_err(Fault::at(end.seq))?;
-    let mut versions = Versions::new(volumes.len() == 1 && pruned.is_empty());
+    let mut versions = Versions::new(volumes == [0]);
     for (name, stream) in streams.iter() {
         versions.learn(name, stream.last_version, stream.last_seq);
     }

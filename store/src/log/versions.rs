@@ -53,10 +53,13 @@ impl Versions {
             .iter()
             // Streams come from `&str`; the fallback can't be taken.
             .map(|mark| std::str::from_utf8(mark.stream(&batch.entries)).unwrap_or_default());
-        names
+        let mut unknown: Vec<Box<str>> = names
             .filter(|name| !self.known.contains_key(*name))
             .map(Box::from)
-            .collect()
+            .collect();
+        unknown.sort_unstable();
+        unknown.dedup();
+        unknown
     }
 
     /// How often streams were left out: what was looked up before the last time

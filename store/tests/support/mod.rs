@@ -1,6 +1,8 @@
 //! What several tests share.
 #![allow(dead_code, reason = "each test uses its own part")]
 
+pub(crate) mod streams;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
