@@ -20,6 +20,21 @@ impl EventLog {
     ///
     /// Versions start at 1, and 0 is taken for 1. A name that no event can
     /// have, or that none has, gives no event.
+    ///
+    /// ```
+    /// use vsm_store::{Batch, EventLog, NewEvent, Options};
+    ///
+    /// let log = EventLog::in_memory(Options::new())?;
+    /// let mut batch = Batch::new();
+    /// for stream in ["orders/17", "orders/18", "orders/17"] {
+    ///     batch.push(&NewEvent { stream, kind: "k", key: None, meta: b"", body: None })?;
+    /// }
+    /// log.append(&batch)?.wait()?;
+    /// let events = log.read_stream("orders/17", 1).collect::<Result<Vec<_>, _>>()?;
+    /// assert_eq!(events.iter().map(|event| event.seq()).collect::<Vec<_>>(), [1, 3]);
+    /// assert_eq!(log.stream_version("orders/17")?, Some(2));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn read_stream(&self, stream: &str, from_version: u64) -> StreamReader {
         let shared = self.shared();
         let (store, progress) = (Arc::clone(&shared.store), Arc::clone(&shared.progress));

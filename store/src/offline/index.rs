@@ -109,3 +109,56 @@ fn whole(backend: &dyn Backend, first_seq: u64) -> Result<Option<Vec<u8>>, Backe
 fn is_whole(bytes: &[u8]) -> bool {
     bytes.len() >= 32 && record_checksum(&bytes[..bytes.len() - 32]) == file_checksum(bytes)
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::backend::sled::SledBackend;
+    use crate::backend::{Backend, index_files};
+    use crate::format::keys;
+    use crate::format::volume::Seal;
+    use crate::{Batch, EventLog, NewEvent, Options, ReadError, VerifyOptions, verify};
+
+    /// A log with an event per volume.
+    fn log(dir: &std::path::Path) -> EventLog {
+        let log = EventLog::open(dir, Options::new().volume_bytes(1)).expect("it opens");
+        for stream in ["a", "b", "a", "a"] {
+            let mut batch = Batch::new();
+            let event = NewEvent {
+                stream,
+                kind: "k",
+                key: None,
+                meta: b"",
+                body: None,
+            };
+            batch.push(&event).expect("the event fits");
+            let ticket = log.append(&batch).expect("the log takes it");
+            ticket.wait().expect("it is durable");
+        }
+        log
+    }
+
+    #[test]
+    fn a_seal_that_keeps_the_checksum_of_another_index_is_corrupt() {
+        let dir = tempfile::tempdir().expect("a directory");
+        log(dir.path()).close().expect("it closes");
+        verify(dir.path(), &VerifyOptions::new()).expect("it verifies");
+        let backend = SledBackend::new(dir.path(), 1024 * 1024);
+        let volume = backend.open(3).expect("it opens");
+        let seal = volume.value(keys::SEAL).expect("it reads");
+        let mut seal = Seal::parse(&seal.expect("it is there")).expect("it is whole");
+        seal.index_checksum.0[0] ^= 1;
+        volume.put(keys::SEAL, &seal.encode()).expect("it writes");
+        volume.sync().expect("it syncs");
+        drop(volume);
+        let error = verify(dir.path(), &VerifyOptions::new()).expect_err("the seal is wrong");
+        assert_eq!(error.first_bad_seq(), Some(3), "{error}");
+        // Nor is an index made again that the seal does not know.
+        index_files::remove(dir.path(), 3).expect("it goes");
+        let log = EventLog::open(dir.path(), Options::new()).expect("it opens");
+        let refused = log.stream_version("c").expect_err("it can't be known");
+        assert!(
+            matches!(refused, ReadError::Corrupt { seq: 3, .. }),
+            "{refused}"
+        );
+    }
+}
