@@ -90,7 +90,8 @@
 //! # On disk
 //!
 //! A directory of [sled](https://docs.rs/sled) databases, 64 MiB each, of which
-//! only the last is open for writing. [the format](mod@format) and `docs/log-format.md` draw
+//! only the last is open for writing; beside each of the others a file knows the
+//! streams in it by hashes of their names. [the format](mod@format) and `docs/log-format.md` draw
 //! it to the byte. sled does not sync to the device by itself and does not
 //! report a lost tail; this crate does both.
 

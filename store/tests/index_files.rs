@@ -56,6 +56,14 @@ fn check_repair(damage: impl Fn(&[PathBuf])) {
         let version = offline.stream_version(stream).expect("it is found");
         assert_eq!(version, Some(seqs.len() as u64));
     }
+    let time = 1_700_000_000_000_000;
+    for (time, expected) in [(0, Some(0)), (time, Some(0)), (time + 1, None)] {
+        let found = offline.seq_at_time(time).expect("it is looked up");
+        assert_eq!(found, expected);
+        let read = offline.read_time(time).expect("it is looked up").next();
+        let read = read.map(|event| event.expect("it reads").seq());
+        assert_eq!(read, expected);
+    }
     let after: Vec<_> = files.iter().map(|file| fs::read(file).ok()).collect();
     assert!(after == damaged, "offline reading has changed something");
     drop(offline);

@@ -74,6 +74,10 @@ impl IndexHead {
         if volume.log_id != log_id || volume.first_seq != first_seq {
             return Err(damaged("it belongs to another volume"));
         }
+        let ascends = volume.first_seq <= volume.last_seq && volume.last_seq < u64::MAX;
+        if !ascends || volume.first_time > volume.last_time {
+            return Err(damaged("it ends before it starts"));
+        }
         Ok(Self {
             volume,
             count,
@@ -141,6 +145,15 @@ impl IndexHead {
             list_len,
             list_check,
         };
+        // Whoever damages it on purpose can make the checksums fit.
+        let volume = &self.volume;
+        let within = volume.first_seq <= record.first_seq
+            && record.first_seq <= record.last_seq
+            && record.last_seq <= volume.last_seq
+            && (record.seq_before < volume.first_seq || record.seq_before == 0);
+        if !within {
+            return Err(damaged("a record has sequences of other volumes"));
+        }
         Ok((StreamHash(hash), record))
     }
 
@@ -182,4 +195,112 @@ fn guess(rank: u64, (low, low_rank): (u32, u64), (high, high_rank): (u32, u64)) 
 
 fn damaged(what: &str) -> BackendError {
     BackendError::Corrupt(what.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+    use crate::index::active::{Sighting, VolumeStreams};
+    use crate::index::encode::encode;
+
+    const LOG: LogId = LogId([3; 16]);
+
+    fn name(n: u64) -> String {
+        format!("stream/{n}")
+    }
+
+    /// An index of so many streams, each with two events.
+    fn index(count: u64) -> Vec<u8> {
+        let mut streams = VolumeStreams::starting(100);
+        for seq in 100..100 + 2 * count {
+            streams.note(&Sighting {
+                name: &name((seq - 100) % count),
+                version: 8 + (seq - 100) / count,
+                seq,
+                frame: seq - seq % 5,
+                before: Some(seq % 100),
+            });
+        }
+        let volume = IndexedVolume {
+            log_id: LOG,
+            first_seq: 100,
+            last_seq: 99 + 2 * count,
+            first_time: 1,
+            last_time: 2,
+        };
+        let sorted = streams.sorted();
+        let before = |_, stream: &crate::index::active::StreamInVolume| {
+            Ok::<_, ()>(stream.seq_before.unwrap_or_default())
+        };
+        encode(&volume, &sorted, before).expect("all is known")
+    }
+
+    /// First sequence, last sequence and frames of a stream, if it is found.
+    type Seen = Option<(u64, u64, Option<Vec<u64>>)>;
+
+    fn see(file: &Bytes, n: u64) -> Result<Seen, BackendError> {
+        let head = IndexHead::load(file, LOG, 100)?;
+        let hash = StreamHash::of(&name(n));
+        if !head.may_hold(hash) {
+            return Ok(None);
+        }
+        let Some(record) = head.find(file, hash)? else {
+            return Ok(None);
+        };
+        let frames = head.frames(file, &record)?;
+        Ok(Some((record.first_seq, record.last_seq, frames)))
+    }
+
+    fn expected(n: u64, count: u64) -> Seen {
+        let (first, last) = (100 + n, 100 + n + count);
+        let mut frames = vec![first - first % 5, last - last % 5];
+        frames.dedup();
+        (n < count).then_some((first, last, Some(frames)))
+    }
+
+    #[test]
+    fn every_stream_is_found_and_no_other() {
+        for count in [1, 2, 3, 20, 5_000] {
+            let file = Bytes::from(index(count));
+            for n in (0..count + 300).step_by(1 + usize::try_from(count / 500).expect("it fits")) {
+                assert_eq!(see(&file, n).expect("it is whole"), expected(n, count));
+            }
+        }
+        let none = Bytes::from(index_of_nothing());
+        assert_eq!(see(&none, 0).expect("it is whole"), None);
+    }
+
+    fn index_of_nothing() -> Vec<u8> {
+        let volume = IndexedVolume {
+            log_id: LOG,
+            first_seq: 100,
+            last_seq: 100,
+            first_time: 1,
+            last_time: 1,
+        };
+        encode(&volume, &[], |_, _| Ok::<_, ()>(0)).expect("there is nothing to ask for")
+    }
+
+    #[test]
+    fn a_flipped_or_missing_byte_is_an_error_or_changes_nothing() {
+        let good = index(20);
+        let mut refused = 0;
+        for at in 0..good.len() {
+            let mut bad = good.clone();
+            bad[at] ^= 0x20;
+            let cut = Bytes::copy_from_slice(&good[..at]);
+            assert!(IndexHead::load(&cut, LOG, 100).is_err(), "cut at {at}");
+            let bad = Bytes::from(bad);
+            for n in 0..30 {
+                match see(&bad, n) {
+                    Ok(seen) => assert_eq!(seen, expected(n, 20), "flipped at {at}"),
+                    Err(BackendError::Corrupt(_)) => refused += 1,
+                    Err(BackendError::Io(error)) => panic!("{error}"),
+                }
+            }
+        }
+        assert!(refused > 0);
+    }
 }
