@@ -133,3 +133,4 @@ pub use options::{Clock, Options};
 pub use reader::{BackwardReader, Reader};
 pub use snapshot::SnapshotInfo;
 pub use stream_reader::{BackwardStreamReader, StreamReader};
+pub use tree::{ProofError, empty_root, leaf_hash, verify_consistency, verify_inclusion};
