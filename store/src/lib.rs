@@ -107,6 +107,7 @@ pub mod format;
 mod import;
 mod index;
 mod log;
+pub mod note;
 mod offline;
 mod options;
 mod reader;

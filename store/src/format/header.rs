@@ -19,6 +19,7 @@
 //! key and meta are in the chain through the descriptor digest, the body
 //! through its commitment; both lengths are fixed by what is hashed.
 
+use super::{digest_at, u16_at, u32_at, u64_at};
 use crate::digest::{Digest, chain_hash};
 
 /// The header's length.
@@ -97,6 +98,22 @@ impl Header {
         out
     }
 
+    /// Reads the 128 bytes; `None` if this version does not know what they say.
+    pub fn decode(bytes: &[u8; HEADER_LEN]) -> Option<Self> {
+        let header = Self {
+            kind: RecordKind::from_u8(bytes[1])?,
+            flags: u16_at(bytes, 2),
+            body_len: u32_at(bytes, 4),
+            seq: u64_at(bytes, 8),
+            time: u64_at(bytes, 16),
+            stream_version: u64_at(bytes, 24),
+            descriptor: digest_at(bytes, 32),
+            body: digest_at(bytes, 64),
+            previous: digest_at(bytes, 96),
+        };
+        (bytes[0] == HEADER_VERSION && header.flags & !FLAGS_KNOWN == 0).then_some(header)
+    }
+
     /// The chain hash of this header.
     pub fn chain_hash(&self) -> Digest {
         chain_hash(&self.encode())
@@ -128,5 +145,8 @@ mod tests {
         expected.extend([0xbb; 32]);
         expected.extend([0xcc; 32]);
         assert_eq!(header.encode().as_slice(), expected);
+        assert_eq!(Header::decode(&header.encode()), None, "unknown flags");
+        let known = Header { flags: 3, ..header };
+        assert_eq!(Header::decode(&known.encode()), Some(known));
     }
 }

@@ -30,3 +30,11 @@ pub struct LogIdentity {
     /// The public key of the node that keeps the log; zeros if none.
     pub node_key: [u8; 32],
 }
+
+impl LogIdentity {
+    /// The origin under which the log's checkpoints are known, if nothing else
+    /// was agreed on: `vsm-store/` and the log id in hexadecimal.
+    pub fn origin(&self) -> String {
+        format!("vsm-store/{}", self.log_id)
+    }
+}
