@@ -6,6 +6,7 @@
 //! volumes/    one folder per volume, named by its first sequence
 //! index/      one file per sealed volume, named likewise
 //! snapshots/  one folder per name
+//! tree/       roots of subtrees, which can be computed again
 //! ```
 //!
 //! Nothing is written before the directory is known to be a log's, or empty.
@@ -19,6 +20,7 @@ use crate::backend::index_files::INDEX_DIR;
 use crate::backend::sled::{CREATING_DIR, HEAD_FILE, VOLUMES_DIR, sync_dir};
 use crate::error::OpenError;
 use crate::snapshot::SNAPSHOTS_DIR;
+use crate::tree::TREE_DIR;
 
 /// The lock file within a log's directory.
 pub(crate) const LOCK_FILE: &str = "LOCK";
@@ -64,7 +66,7 @@ pub(crate) fn inspect(dir: &Path) -> Result<Found, OpenError> {
                     found = Found::Log;
                 }
             }
-            Some(VOLUMES_DIR | SNAPSHOTS_DIR | INDEX_DIR) => {}
+            Some(VOLUMES_DIR | SNAPSHOTS_DIR | INDEX_DIR | TREE_DIR) => {}
             _ => foreign = true,
         }
     }

@@ -15,6 +15,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::format::slot::SLOT_LEN;
+use crate::tree::Tiles;
 
 /// Why a backend could not do it. Corruption is not I/O: retrying, more space
 /// or other permissions do not help against it.
@@ -85,4 +86,9 @@ pub(crate) trait Backend: Send + Sync {
     fn head(&self) -> Result<Option<[[u8; SLOT_LEN]; 2]>, BackendError>;
     /// Writes one slot and syncs it; creates the file if need be.
     fn write_head(&self, slot: usize, bytes: &[u8; SLOT_LEN]) -> Result<(), BackendError>;
+    /// Where the roots of the tree's complete subtrees are kept. They are
+    /// derived: a backend that has no place for them keeps them in memory.
+    fn tiles(&self) -> Tiles {
+        Tiles::memory()
+    }
 }

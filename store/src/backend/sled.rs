@@ -33,6 +33,7 @@ use parking_lot::Mutex;
 use super::{Backend, BackendError, Change, ReadAt, Volume, index_files};
 use crate::format::keys;
 use crate::format::slot::SLOT_LEN;
+use crate::tree::Tiles;
 
 /// The folder of the volumes within a log's directory.
 pub(crate) const VOLUMES_DIR: &str = "volumes";
@@ -204,6 +205,10 @@ impl Backend for SledBackend {
         };
         file.write_all_at(bytes, (slot * SLOT_LEN) as u64)?;
         Ok(file.sync_data()?)
+    }
+
+    fn tiles(&self) -> Tiles {
+        Tiles::directory(&self.dir)
     }
 }
 

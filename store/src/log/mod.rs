@@ -14,6 +14,7 @@ pub(crate) mod identity;
 pub(crate) mod numbering;
 pub(crate) mod open;
 pub(crate) mod progress;
+mod proofs;
 pub(crate) mod recover;
 pub(crate) mod shared;
 pub(crate) mod store;

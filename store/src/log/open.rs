@@ -34,7 +34,7 @@ use crate::log::writer::Writer;
 use crate::options::Options;
 use crate::salt;
 use crate::snapshot::SnapshotShelf;
-use crate::tree::Frontier;
+use crate::tree::{CompletedRoots, Frontier};
 
 /// Everything that a running log consists of, before its thread is started.
 pub(crate) struct Opened {
@@ -77,7 +77,9 @@ impl Bare {
         self.write()?;
         let written = self.writer.written();
         written.volume.sync()?;
-        self.head_file.write_both(&written)
+        self.head_file.write_both(&written)?;
+        self.writer.store.tiles.sync();
+        Ok(())
     }
 }
 
@@ -205,6 +207,7 @@ pub(crate) fn create(
 ) -> Result<Bare, OpenError> {
     let at = Fault::at(0);
     let store = Arc::new(Store::new(backend, Vec::new(), &[], identity.log_id));
+    store.tiles.cut(0);
     let nothing = End {
         seq: 0,
         chain: Chain {
@@ -256,6 +259,8 @@ fn go_on(
     }
     let volume_streams = streams.len();
     let store = Arc::new(Store::new(backend, volumes, &pruned, identity.log_id));
+    // They may be of events that did not survive.
+    store.tiles.cut(end.frontier.size());
     store.set_active(volume_first_seq, Arc::clone(&volume), streams);
     let mut numbering = numbering(end.seq.wrapping_add(1), &end.chain, versions);
     let mut writer = writer(store, identity, volume, &end, options);
@@ -339,6 +344,7 @@ fn writer(
         volume_bytes: 0,
         volume_streams: 0,
         frontier: end.frontier.clone(),
+        completed: CompletedRoots::default(),
         last_seq: end.seq,
         last_hash: end.chain.hash,
         last_time: end.chain.time,

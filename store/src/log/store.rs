@@ -20,6 +20,7 @@ use crate::format::volume::VolumeHeader;
 use crate::index::active::VolumeStreams;
 use crate::index::files::Indexes;
 use crate::log::identity::LogId;
+use crate::tree::Tiles;
 
 /// Sealed volumes that stay open without a reader.
 const SEALED_OPEN_MAX: usize = 2;
@@ -28,6 +29,8 @@ pub(crate) struct Store {
     pub(crate) backend: Box<dyn Backend>,
     /// The log whose volumes they must be.
     log_id: LogId,
+    /// What proofs are made from beside the events.
+    pub(crate) tiles: Tiles,
     /// First sequences, ascending.
     volumes: RwLock<Vec<u64>>,
     open: Mutex<OpenVolumes>,
@@ -64,6 +67,7 @@ impl Store {
         let sealed = &volumes[..volumes.len().saturating_sub(1)];
         let indexed = pruned.iter().chain(sealed).copied();
         Self {
+            tiles: backend.tiles(),
             backend,
             log_id,
             indexes: Indexes::new(log_id, indexed),
@@ -113,6 +117,11 @@ impl Store {
         let volumes = self.volumes.read();
         let after = volumes.partition_point(|first| *first <= seq);
         after.checked_sub(1).map(|index| volumes[index])
+    }
+
+    /// The first sequence that the log still has.
+    pub(crate) fn first_seq(&self) -> Option<u64> {
+        self.volumes.read().first().copied()
     }
 
     /// The volume that starts at `first_seq`, opened if need be.

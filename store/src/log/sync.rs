@@ -138,6 +138,7 @@ fn keep_up(
     if shared.progress.failure().is_none() {
         let syncer = &mut *syncer.lock();
         syncer.head_file.write_both(&syncer.last)?;
+        writer.store.tiles.sync();
     }
     Ok(())
 }

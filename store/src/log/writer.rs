@@ -28,7 +28,7 @@ use crate::log::identity::LogIdentity;
 use crate::log::numbering::Pending;
 use crate::log::shared::Written;
 use crate::log::store::Store;
-use crate::tree::Frontier;
+use crate::tree::{CompletedRoots, Frontier};
 
 /// Where the log ends on disk.
 pub(crate) struct Writer {
@@ -40,6 +40,8 @@ pub(crate) struct Writer {
     /// Streams that the active volume holds.
     pub(crate) volume_streams: usize,
     pub(crate) frontier: Frontier,
+    /// Subtrees that were completed and are not yet in the tiles.
+    pub(crate) completed: CompletedRoots,
     pub(crate) last_seq: u64,
     pub(crate) last_hash: Digest,
     pub(crate) last_time: u64,
@@ -78,7 +80,9 @@ impl Writer {
             let flags = u16_at(entry, 2);
             open.end = event.end;
             open.count += 1;
-            self.frontier.push(&event.hash);
+            let completed = &mut self.completed;
+            self.frontier
+                .push_with(&event.hash, |height, root| completed.note(height, root));
             self.last_seq = seq;
             self.last_hash = event.hash;
             self.last_time = u64_at(entry, 8);
@@ -94,6 +98,9 @@ impl Writer {
             }
         }
         self.finish_frame(pending, &mut open)?;
+        // Derived, and so neither synced nor a reason to fail.
+        let size = self.frontier.size();
+        self.store.tiles.write(&mut self.completed, size);
         Ok(())
     }
 
@@ -176,7 +183,11 @@ impl Writer {
             frontier: self.frontier.clone(),
         };
         self.volume.put(keys::SEAL, &seal.encode())?;
-        self.volume.sync()
+        self.volume.sync()?;
+        let size = self.frontier.size();
+        self.store.tiles.write(&mut self.completed, size);
+        self.store.tiles.sync();
+        Ok(())
     }
 
     /// Writes the active volume's index file and returns its checksum. The file

@@ -13,6 +13,7 @@ use tempfile::TempDir;
 use crate::backend::sled::{SledVolume, VOLUMES_DIR, list_volumes, read_head, volume_name};
 use crate::backend::{Backend, BackendError, Change, ReadAt, Volume, index_files};
 use crate::format::slot::SLOT_LEN;
+use crate::tree::Tiles;
 
 /// Offline work reads each volume once; a large cache would only cost memory.
 const CACHE_BYTES: u64 = 8 * 1024 * 1024;
@@ -136,6 +137,10 @@ impl Backend for CopyBackend {
 
     fn write_head(&self, _slot: usize, _bytes: &[u8; SLOT_LEN]) -> Result<(), BackendError> {
         Err(read_only())
+    }
+
+    fn tiles(&self) -> Tiles {
+        Tiles::read_only(&self.dir)
     }
 }
 

@@ -7,7 +7,9 @@
 
 mod copy;
 mod index;
+mod proofs;
 mod streams;
+mod tiles;
 pub(crate) mod verify;
 mod volume;
 
@@ -23,6 +25,7 @@ use crate::index::files::pruned;
 use crate::log::identity::LogIdentity;
 use crate::log::progress::Progress;
 use crate::log::recover::{Recovered, recover};
+use crate::log::shared::Head;
 use crate::log::store::Store;
 use crate::reader::Reader;
 use crate::snapshot::{SnapshotInfo, SnapshotShelf};
@@ -34,7 +37,7 @@ use copy::CopyBackend;
 /// that is not what it must be is an error.
 pub struct OfflineLog {
     identity: LogIdentity,
-    last_seq: u64,
+    head: Head,
     store: Arc<Store>,
     snapshots: SnapshotShelf,
     _lock: Option<File>,
@@ -65,12 +68,21 @@ impl OfflineLog {
             end,
             ..
         } = recover(&*backend, &volumes, false)?;
+        let head = Head {
+            seq: end.seq,
+            time: end.chain.time,
+            chain_hash: end.chain.hash,
+            tree_size: end.frontier.size(),
+            tree_root: end.frontier.root(),
+            incarnation: identity.incarnation,
+        };
         let pruned = pruned(&backend.indexes().map_err(Fault::at(0))?, &volumes);
         let store = Arc::new(Store::new(backend, volumes, &pruned, identity.log_id));
+        store.tiles.cut(head.tree_size);
         store.set_active(volume_first_seq, volume, streams);
         Ok(Self {
             identity,
-            last_seq: end.seq,
+            head,
             store,
             snapshots: SnapshotShelf::directory(dir),
             _lock: lock,
@@ -84,12 +96,17 @@ impl OfflineLog {
 
     /// The last sequence.
     pub fn last_seq(&self) -> u64 {
-        self.last_seq
+        self.head.seq
+    }
+
+    /// The end of the log.
+    pub fn head(&self) -> Head {
+        self.head
     }
 
     /// Reads forwards from a sequence to the end, hashing and comparing.
     pub fn read(&self, from: u64) -> Reader {
-        let progress = Arc::new(Progress::new(self.last_seq));
+        let progress = Arc::new(Progress::new(self.head.seq));
         Reader::new(Arc::clone(&self.store), progress, from).hashed(true)
     }
 

@@ -13,7 +13,7 @@ impl OfflineLog {
     /// Like [`EventLog::read_stream`](crate::EventLog::read_stream), hashing
     /// and comparing all events of the frames that are read.
     pub fn read_stream(&self, stream: &str, from_version: u64) -> StreamReader {
-        let progress = Arc::new(Progress::new(self.last_seq));
+        let progress = Arc::new(Progress::new(self.last_seq()));
         StreamReader::new(Arc::clone(&self.store), progress, stream, from_version).hashed(true)
     }
 
@@ -21,24 +21,24 @@ impl OfflineLog {
     /// hashing and comparing all events of the frames that are read.
     pub fn read_stream_back(&self, stream: &str, from_version: u64) -> BackwardStreamReader {
         let store = Arc::clone(&self.store);
-        BackwardStreamReader::new(store, self.last_seq, stream, from_version).hashed(true)
+        BackwardStreamReader::new(store, self.last_seq(), stream, from_version).hashed(true)
     }
 
     /// The version of a stream's last event; `None` if it has none.
     pub fn stream_version(&self, stream: &str) -> Result<Option<u64>, ReadError> {
-        Ok(stream_version(&self.store, self.last_seq, stream)?)
+        Ok(stream_version(&self.store, self.last_seq(), stream)?)
     }
 
     /// The sequence of the first event whose time is `time` or later, in
     /// microseconds since the epoch.
     pub fn seq_at_time(&self, time: u64) -> Result<Option<u64>, ReadError> {
-        Ok(self.store.first_at_time(time, self.last_seq)?)
+        Ok(self.store.first_at_time(time, self.last_seq())?)
     }
 
     /// Reads forwards from the first event whose time is `time` or later,
     /// hashing and comparing.
     pub fn read_time(&self, time: u64) -> Result<Reader, ReadError> {
-        let seq = self.store.first_at_time(time, self.last_seq)?;
-        Ok(self.read(seq.unwrap_or(self.last_seq + 1)))
+        let seq = self.store.first_at_time(time, self.last_seq())?;
+        Ok(self.read(seq.unwrap_or(self.last_seq() + 1)))
     }
 }

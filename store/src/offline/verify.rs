@@ -19,6 +19,7 @@ use parking_lot::Mutex;
 use super::copy::CopyBackend;
 use super::index::{KnownStreams, damage, strays};
 use super::look;
+use super::tiles::TileCheck;
 use super::volume::{Checked, check};
 use crate::backend::Backend;
 use crate::backend::sled::{HEAD_FILE, list_volumes, read_head};
@@ -180,8 +181,11 @@ pub fn verify(dir: impl AsRef<Path>, options: &VerifyOptions) -> Result<VerifyRe
     notes.extend(SnapshotShelf::directory(dir).damaged()?);
     let volumes = list_volumes(dir)?;
     notes.extend(strays(dir, &volumes)?);
-    let outcomes = check_all(dir, &volumes, &slots, options);
-    join(&volumes, outcomes, &slots, notes)
+    let tiles = TileCheck::new(dir);
+    let outcomes = check_all(dir, &volumes, &slots, &tiles, options);
+    let mut report = join(&volumes, outcomes, &slots, notes)?;
+    report.notes.extend(tiles.notes(report.events)?);
+    Ok(report)
 }
 
 fn read_slots(dir: &Path, notes: &mut Vec<String>) -> Result<Vec<Slot>, VerifyError> {
@@ -216,6 +220,7 @@ fn check_all(
     dir: &Path,
     volumes: &[u64],
     slots: &[Slot],
+    tiles: &TileCheck,
     options: &VerifyOptions,
 ) -> Vec<Option<Outcome>> {
     let outcomes: Mutex<Vec<Option<Outcome>>> = Mutex::new(volumes.iter().map(|_| None).collect());
@@ -243,7 +248,7 @@ fn check_all(
             let Some(&first_seq) = volumes.get(index) else {
                 break;
             };
-            let outcome = check_one(&backend, first_seq, slots, &count);
+            let outcome = check_one(&backend, first_seq, slots, tiles, &count);
             outcomes.lock()[index] = Some(outcome);
             done.fetch_add(1, Ordering::Relaxed);
             tell();
@@ -263,11 +268,12 @@ fn check_one(
     backend: &CopyBackend,
     first_seq: u64,
     slots: &[Slot],
+    tiles: &TileCheck,
     count: &dyn Fn(u64),
 ) -> Outcome {
     let work = AssertUnwindSafe(|| {
         let volume = backend.open(first_seq).map_err(Fault::at(first_seq))?;
-        let mut checked = check(&*volume, first_seq, slots, count)?;
+        let mut checked = check(&*volume, first_seq, slots, tiles, count)?;
         if let Some(expected) = checked.index_checksum {
             checked.index_note = damage(backend, first_seq, &expected)?;
         }

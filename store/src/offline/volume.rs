@@ -1,5 +1,6 @@
 //! Checking one volume by itself: everything but how it joins its neighbours.
 
+use super::tiles::TileCheck;
 use crate::backend::Volume;
 use crate::chain::Chain;
 use crate::digest::Digest;
@@ -43,6 +44,7 @@ pub(crate) fn check(
     volume: &dyn Volume,
     first_seq: u64,
     slots: &[Slot],
+    tiles: &TileCheck,
     count: &dyn Fn(u64),
 ) -> Result<Checked, Fault> {
     let at = Fault::at(first_seq);
@@ -86,7 +88,7 @@ pub(crate) fn check(
             }
             Next::End => break,
         };
-        checked.frame(&frame, &mut now, slots)?;
+        checked.frame(&frame, &mut now, slots, tiles)?;
         count(u64::from(frame.header.count));
         next = frame.header.last_seq() + 1;
     }
@@ -102,11 +104,20 @@ pub(crate) fn check(
 }
 
 impl Checked {
-    fn frame(&mut self, frame: &Frame, now: &mut End, slots: &[Slot]) -> Result<(), Fault> {
+    fn frame(
+        &mut self,
+        frame: &Frame,
+        now: &mut End,
+        slots: &[Slot],
+        tiles: &TileCheck,
+    ) -> Result<(), Fault> {
         now.chain.enter(frame)?;
         frame.for_each(|seq, entry| {
             now.chain.follow(&frame.plain, seq, entry, true)?;
-            now.frontier.push(&now.chain.hash);
+            let size = now.frontier.size() + 1;
+            now.frontier.push_with(&now.chain.hash, |height, root| {
+                tiles.compare(height, size, root);
+            });
             now.seq = seq;
             let meta = entry.descriptor.meta(entry.descriptor_bytes(&frame.plain));
             let bad = |malformed| Fault::from((seq, malformed));

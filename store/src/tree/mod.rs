@@ -8,16 +8,26 @@
 //! | module     | what it does                                                |
 //! |------------|-------------------------------------------------------------|
 //! | `frontier` | grows the tree and gives its root                           |
+//! | `tiles`    | keeps the roots of complete subtrees of 256^k leaves        |
+//! | `nodes`    | gives any complete subtree's root, from tiles and events    |
 //! | `proof`    | makes inclusion and consistency proofs                      |
 //! | `verify`   | checks them, sharing nothing with what makes them           |
+//! | `prover`   | makes proofs about a log and gives none that does not check |
 
 mod frontier;
+mod nodes;
 mod proof;
+mod prover;
+#[cfg(test)]
+mod prover_tests;
+mod tiles;
 mod verify;
 
 use sha2::{Digest as _, Sha256};
 
 pub(crate) use frontier::Frontier;
+pub(crate) use prover::Prover;
+pub(crate) use tiles::{CompletedRoots, TREE_DIR, Tiles};
 pub use verify::{ProofError, empty_root, verify_consistency, verify_inclusion};
 
 use crate::digest::Digest;
