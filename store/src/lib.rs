@@ -81,6 +81,17 @@
 //! recorded. What this can't show is a whole directory that was replaced by an
 //! older copy of itself: for that, keep [`EventLog::head`] somewhere else.
 //!
+//! # Proofs
+//!
+//! [`EventLog::checkpoint`] signs the root of the tree: 32 bytes that stand for
+//! every event so far. [`EventLog::prove_event`] makes a text from which anybody
+//! who has the public key sees that an event is in the log at its place, and
+//! [`EventLog::prove_consistency`] one that shows that nothing was changed
+//! between two checkpoints. Both are short and cost little, however long the
+//! log. Two checkpoints that contradict each other make
+//! [evidence](note::ForkEvidence) that convinces third parties. The texts are
+//! those of [C2SP](https://c2sp.org): see [`note`].
+//!
 //! # Snapshots
 //!
 //! [`EventLog::put_snapshot`] keeps bytes that stand for all events up to a
