@@ -29,7 +29,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             body: None,
         };
         batch.push(&event)?;
-        log.append(&batch)?;
+        drop(log.append(&batch)?); // closing waits for all of them
     }
     log.close()?;
     show(dir.path())?;

@@ -151,6 +151,10 @@ pub enum ReadError {
     /// The system failed.
     #[error("can't read the log: {0}")]
     Io(#[from] io::Error),
+    /// The log was closed while there was more to read. Open it again and go
+    /// on from where this ended.
+    #[error("the log is closed")]
+    Closed,
 }
 
 /// Why a snapshot was not kept or not given back.
@@ -206,6 +210,7 @@ pub enum SnapshotError {
 #[derive(Debug)]
 pub(crate) enum Fault {
     Io(io::Error),
+    Closed,
     Corrupt { seq: u64, what: String },
 }
 
@@ -222,6 +227,7 @@ impl Fault {
         move |error| match error {
             BackendError::Io(error) => Self::Io(error),
             BackendError::Corrupt(what) => Self::Corrupt { seq, what },
+            BackendError::Closed => Self::Closed,
         }
     }
 }
@@ -236,6 +242,7 @@ impl From<Fault> for ReadError {
     fn from(fault: Fault) -> Self {
         match fault {
             Fault::Io(error) => Self::Io(error),
+            Fault::Closed => Self::Closed,
             Fault::Corrupt { seq, what } => Self::Corrupt { seq, what },
         }
     }
@@ -245,6 +252,8 @@ impl From<Fault> for OpenError {
     fn from(fault: Fault) -> Self {
         match fault {
             Fault::Io(error) => Self::Io(error),
+            // Nobody can close a log that is being opened.
+            Fault::Closed => Self::Io(io::Error::other("the log was closed")),
             Fault::Corrupt { seq, what } => Self::Corrupt { seq, what },
         }
     }
@@ -254,6 +263,7 @@ impl From<Fault> for BackendError {
     fn from(fault: Fault) -> Self {
         match fault {
             Fault::Io(error) => Self::Io(error),
+            Fault::Closed => Self::Closed,
             Fault::Corrupt { seq, what } => Self::Corrupt(format!("at sequence {seq}: {what}")),
         }
     }

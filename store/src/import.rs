@@ -5,6 +5,7 @@
 //! and the chain are computed anew. What is imported unchanged therefore comes
 //! out with the same chain hashes, and what is changed with other ones.
 
+use std::fmt;
 use std::io;
 use std::path::Path;
 
@@ -101,7 +102,7 @@ impl From<BackendError> for ImportError {
     fn from(error: BackendError) -> Self {
         match error {
             BackendError::Io(error) => Self::Io(error),
-            BackendError::Corrupt(what) => Self::Io(io::Error::other(what)),
+            error => Self::Io(io::Error::other(error.to_string())),
         }
     }
 }
@@ -195,5 +196,15 @@ impl Importer {
         }
         running.finish()?;
         Ok(running.writer.written().head(running.head_file.incarnation))
+    }
+}
+
+impl fmt::Debug for Importer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let next_seq = self.running.as_ref().map(|bare| bare.numbering.next_seq);
+        f.debug_struct("Importer")
+            .field("next_seq", &next_seq.unwrap_or_default())
+            .field("group_open", &self.group_open)
+            .finish_non_exhaustive()
     }
 }

@@ -237,7 +237,7 @@ fn a_full_backlog_holds_appends_up_until_the_disk_has_it() {
         let body = vec![1; 600];
         let batch = batch(&[("s", b"", Some(&body))]);
         for _ in 0..300 {
-            log.append(&batch).expect("it waits for room and goes on");
+            drop(log.append(&batch).expect("it waits for room and goes on"));
         }
         log.wait_durable(300).expect("all becomes durable");
         assert!(log.has_room());

@@ -109,7 +109,7 @@ pub fn run(directory: &Path, settings: Settings) -> Result<Figures, AnyError> {
             for number in 0..groups {
                 batch.clear();
                 fill(&mut batch, number * GROUP)?;
-                log.append(&batch)?;
+                drop(log.append(&batch)?);
             }
             Ok(())
         })?;

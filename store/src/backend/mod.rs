@@ -25,6 +25,9 @@ pub(crate) enum BackendError {
     Io(#[from] io::Error),
     #[error("{0}")]
     Corrupt(String),
+    /// The log was closed, and with it all of its volumes.
+    #[error("the log is closed")]
+    Closed,
 }
 
 /// One of several changes that are made together.

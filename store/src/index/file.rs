@@ -297,7 +297,7 @@ mod tests {
                 match see(&bad, n) {
                     Ok(seen) => assert_eq!(seen, expected(n, 20), "flipped at {at}"),
                     Err(BackendError::Corrupt(_)) => refused += 1,
-                    Err(BackendError::Io(error)) => panic!("{error}"),
+                    Err(error) => panic!("{error}"),
                 }
             }
         }

@@ -121,6 +121,7 @@ impl Store {
         let looked = file.head(&self.indexes, &*self.backend, look);
         looked.map_err(|error| match error {
             BackendError::Io(error) => Miss::Failed(Fault::Io(error)),
+            BackendError::Closed => Miss::Failed(Fault::Closed),
             BackendError::Corrupt(what) => Miss::Damaged {
                 first_seq: file.first_seq,
                 what,

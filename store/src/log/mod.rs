@@ -9,6 +9,7 @@
 //!             └────────┘                                    tickets, watchers
 //! ```
 
+pub(crate) mod gate;
 pub(crate) mod head_file;
 pub(crate) mod identity;
 pub(crate) mod numbering;
@@ -22,6 +23,7 @@ pub(crate) mod streams;
 pub(crate) mod sync;
 #[cfg(test)]
 mod tests;
+pub(crate) mod ticket;
 pub(crate) mod versions;
 pub(crate) mod writer;
 
@@ -42,9 +44,9 @@ use crate::reader::{BackwardReader, Reader};
 use crate::snapshot::SnapshotInfo;
 use identity::LogIdentity;
 use open::Opened;
-use progress::Progress;
 use shared::{Head, Shared};
 use sync::WRITE_AHEAD_BYTES;
+use ticket::Ticket;
 
 /// A log that is open for appending and reading. Cloning it gives another
 /// handle to the same log; it closes when the last one is dropped.
@@ -57,41 +59,6 @@ struct Inner {
     shared: Arc<Shared>,
     /// Taken by whoever closes the log.
     thread: Mutex<Option<JoinHandle<()>>>,
-}
-
-/// What an append returns at once: where the events are in the log. They are
-/// durable when [`wait`](Ticket::wait) returns.
-#[derive(Clone)]
-pub struct Ticket {
-    /// The first event's sequence.
-    pub first: u64,
-    /// The last event's sequence.
-    pub last: u64,
-    /// The time of all of them.
-    pub time: u64,
-    progress: Arc<Progress>,
-}
-
-impl Ticket {
-    /// Blocks until the events are durable.
-    pub fn wait(&self) -> Result<(), AppendError> {
-        self.progress.wait(self.last)
-    }
-
-    /// Whether the events are durable.
-    pub fn is_durable(&self) -> bool {
-        self.progress.durable() >= self.last
-    }
-}
-
-impl fmt::Debug for Ticket {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Ticket")
-            .field("first", &self.first)
-            .field("last", &self.last)
-            .field("time", &self.time)
-            .finish_non_exhaustive()
-    }
 }
 
 impl EventLog {
@@ -234,8 +201,9 @@ impl EventLog {
     }
 
     /// Has `watcher` called after each sync with the last durable sequence, and
-    /// once with the error when the log is poisoned or closed. It runs on the
-    /// sync thread: it should hand on and return.
+    /// once with the error when the log is poisoned or closed, after which it is
+    /// dropped. It runs on the sync thread: it should hand on and return. If
+    /// the log has ended already, it is called at once.
     pub fn on_durable(&self, watcher: impl Fn(Result<u64, &AppendError>) + Send + Sync + 'static) {
         self.shared().progress.watch(Box::new(watcher));
     }
@@ -279,6 +247,8 @@ impl EventLog {
         if seq > durable {
             return Err(SnapshotError::NotDurable { seq, durable });
         }
+        // Until it is kept, nobody else gets the directory.
+        let _open = shared.store.stay_open().map_err(ReadError::from)?;
         let info = SnapshotInfo {
             name: name.to_owned(),
             seq,
@@ -319,7 +289,13 @@ impl EventLog {
     }
 
     /// Makes everything durable and closes the log, for all of its handles. The
-    /// directory can be opened again when handles and readers are dropped.
+    /// directory is free when this returns and can be opened again.
+    ///
+    /// Readers that are still there end, or fail with
+    /// [`ReadError::Closed`] if there was more to read; tickets keep what they
+    /// know. Called on one of the log's own threads, by a function of
+    /// [`on_durable`](Self::on_durable), it can't wait for that thread: the
+    /// directory is then free a moment later.
     pub fn close(self) -> Result<(), AppendError> {
         self.inner.close();
         match self.shared().progress.failure() {
@@ -331,18 +307,24 @@ impl EventLog {
 
 impl Inner {
     fn close(&self) {
-        self.shared.numbering.lock().closing = true;
-        self.shared.work.notify_one();
-        let thread = self.thread.lock().take();
-        if let Some(thread) = thread
-            // A watcher may hold the last handle and so close the log from the
-            // sync thread, which can't wait for itself.
-            && thread.thread().id() != thread::current().id()
-        {
+        let shared = &*self.shared;
+        shared.close_requested.store(true, Ordering::Release);
+        shared.numbering.lock().closing = true;
+        shared.work.notify_one();
+        // Who waits for room is told.
+        shared.room.notify_all();
+        // A watcher may close the log from one of its own threads.
+        if shared.is_own_thread() {
+            return;
+        }
+        // Locked until the thread has ended: whoever else closes the log waits
+        // as well.
+        let mut thread = self.thread.lock();
+        if let Some(thread) = thread.take() {
             // A panic on the sync thread was printed there.
             let _ = thread.join();
         }
-        self.shared.store.close();
+        shared.store.close();
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicBool, AtomicU64};
 
 use parking_lot::{Condvar, Mutex};
 
@@ -152,7 +152,7 @@ pub(crate) fn assemble(
         head_file,
     } = bare;
     if let Some(lock) = lock {
-        writer.store.lock.get_or_init(|| lock);
+        *writer.store.lock.lock() = Some(lock);
     }
     let shared = Shared {
         identity: writer.identity,
@@ -167,6 +167,8 @@ pub(crate) fn assemble(
         work: Condvar::new(),
         handed_over: Condvar::new(),
         room: Condvar::new(),
+        threads: Mutex::default(),
+        close_requested: AtomicBool::new(false),
     };
     Opened {
         shared: Arc::new(shared),
@@ -224,6 +226,7 @@ pub(crate) fn create(
         frontier: Frontier::default(),
     };
     let volume = store.backend.create(0, &header.encode()).map_err(&at)?;
+    let volume = store.gated(volume);
     store.set_active(0, Arc::clone(&volume), VolumeStreams::default());
     let writer = writer(store, *identity, volume, &nothing, options);
     let mut numbering = numbering(0, &nothing.chain, Versions::new(true));
@@ -261,6 +264,7 @@ fn go_on(
     let store = Arc::new(Store::new(backend, volumes, &pruned, identity.log_id));
     // They may be of events that did not survive.
     store.tiles.cut(end.frontier.size());
+    let volume = store.gated(volume);
     store.set_active(volume_first_seq, Arc::clone(&volume), streams);
     let mut numbering = numbering(end.seq.wrapping_add(1), &end.chain, versions);
     let mut writer = writer(store, identity, volume, &end, options);

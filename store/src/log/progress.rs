@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Instant;
 
 use parking_lot::{Condvar, Mutex, RwLock};
 
@@ -20,6 +21,15 @@ pub(crate) struct Progress {
     /// Behind a read-write lock since it is read after every sync and written
     /// almost never.
     watchers: RwLock<Vec<Arc<Watcher>>>,
+}
+
+/// How waiting with a deadline ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Waited {
+    /// The sequence is durable, or nothing more will be.
+    Over,
+    /// The deadline came first.
+    TimedOut,
 }
 
 impl Progress {
@@ -44,7 +54,11 @@ impl Progress {
         // the watermark and is about to sleep.
         drop(self.failure.lock());
         self.moved.notify_all();
-        self.tell(Ok(seq));
+        // Called without the lock, so that a watcher may add another.
+        let watchers = self.watchers.read().clone();
+        for watcher in &watchers {
+            watcher(Ok(seq));
+        }
     }
 
     /// Nothing more will become durable. The first reason stays.
@@ -57,7 +71,11 @@ impl Progress {
         self.failed.store(true, Ordering::Release);
         drop(failure);
         self.moved.notify_all();
-        self.tell(Err(&error));
+        // They are never called again, and may hold handles of the log.
+        let watchers = std::mem::take(&mut *self.watchers.write());
+        for watcher in &watchers {
+            watcher(Err(&error));
+        }
     }
 
     /// The reason why nothing more is accepted, if there is one.
@@ -69,30 +87,57 @@ impl Progress {
     }
 
     pub(crate) fn watch(&self, watcher: Watcher) {
-        self.watchers.write().push(Arc::new(watcher));
+        let mut watchers = self.watchers.write();
+        // `fail` says that it failed before it takes the watchers: each is told
+        // by one of the two, and by one only.
+        let Some(error) = self.failure() else {
+            watchers.push(Arc::new(watcher));
+            return;
+        };
+        drop(watchers);
+        watcher(Err(&error));
+    }
+
+    /// Whether waiting for `seq` is over, and how.
+    pub(crate) fn outcome(&self, seq: u64) -> Option<Result<(), AppendError>> {
+        if self.durable() >= seq {
+            return Some(Ok(()));
+        }
+        let error = self.failure()?;
+        // The last sync may have come between the two looks.
+        Some(if self.durable() >= seq {
+            Ok(())
+        } else {
+            Err(error)
+        })
     }
 
     pub(crate) fn wait(&self, seq: u64) -> Result<(), AppendError> {
-        if self.durable() >= seq {
-            return Ok(());
-        }
-        let mut failure = self.failure.lock();
         loop {
-            if self.durable() >= seq {
-                return Ok(());
+            if let Some(outcome) = self.outcome(seq) {
+                return outcome;
             }
-            if let Some(error) = &*failure {
-                return Err(error.clone());
-            }
-            self.moved.wait(&mut failure);
+            self.wait_until(seq, None);
         }
     }
 
-    fn tell(&self, outcome: Result<u64, &AppendError>) {
-        // Called without the lock, so that a watcher may add another.
-        let watchers = self.watchers.read().clone();
-        for watcher in &watchers {
-            watcher(outcome);
+    /// Waits until `seq` is durable or never will be, but not longer than to
+    /// the deadline.
+    pub(crate) fn wait_until(&self, seq: u64, deadline: Option<Instant>) -> Waited {
+        let mut failure = self.failure.lock();
+        loop {
+            if self.durable() >= seq || failure.is_some() {
+                return Waited::Over;
+            }
+            match deadline {
+                None => self.moved.wait(&mut failure),
+                Some(deadline) => {
+                    let timed_out = self.moved.wait_until(&mut failure, deadline).timed_out();
+                    if timed_out && self.durable() < seq && failure.is_none() {
+                        return Waited::TimedOut;
+                    }
+                }
+            }
         }
     }
 }

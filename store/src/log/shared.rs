@@ -1,7 +1,8 @@
 //! What the log's handles, its threads and its readers share.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread::{self, ThreadId};
 
 use parking_lot::{Condvar, Mutex};
 
@@ -80,6 +81,11 @@ pub(crate) struct Shared {
     pub(crate) published: Mutex<Written>,
     /// First sequence of the volume being written.
     pub(crate) active_first_seq: AtomicU64,
+    /// The log's own threads, which can't wait for themselves.
+    pub(crate) threads: Mutex<Vec<ThreadId>>,
+    /// Whoever closed the log could not wait for its threads: the last of them
+    /// lets go of the directory.
+    pub(crate) close_requested: AtomicBool,
 }
 
 impl Shared {
@@ -101,6 +107,16 @@ impl Shared {
         self.work.notify_all();
         self.room.notify_all();
         self.handed_over.notify_all();
+    }
+
+    /// Counts the calling thread among the log's own.
+    pub(crate) fn enlist_thread(&self) {
+        self.threads.lock().push(thread::current().id());
+    }
+
+    /// Whether this runs on one of the log's own threads.
+    pub(crate) fn is_own_thread(&self) -> bool {
+        self.threads.lock().contains(&thread::current().id())
     }
 
     pub(crate) fn head(&self) -> Head {

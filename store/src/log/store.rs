@@ -7,10 +7,10 @@
 
 use std::collections::HashMap;
 use std::fs::File;
-use std::sync::{Arc, OnceLock, Weak};
+use std::sync::{Arc, Weak};
 
 use bytes::{Bytes, BytesMut};
-use parking_lot::{Mutex, RwLock};
+use parking_lot::{Mutex, RwLock, RwLockReadGuard};
 
 use crate::backend::{Backend, Volume};
 use crate::error::Fault;
@@ -19,6 +19,7 @@ use crate::format::keys;
 use crate::format::volume::VolumeHeader;
 use crate::index::active::VolumeStreams;
 use crate::index::files::Indexes;
+use crate::log::gate::Gate;
 use crate::log::identity::LogId;
 use crate::tree::Tiles;
 
@@ -40,9 +41,11 @@ pub(crate) struct Store {
     /// takes it for some microseconds per frame, stream readers each time they
     /// look for more.
     pub(crate) streams: RwLock<VolumeStreams>,
-    /// The directory's lock file, held here because whatever touches the
-    /// directory, readers included, holds the store.
-    pub(crate) lock: OnceLock<File>,
+    /// The directory's lock file, held until no volume is open any more.
+    pub(crate) lock: Mutex<Option<File>>,
+    /// Whether the store is closed. Whoever works in the directory beside the
+    /// volumes holds it meanwhile, so that closing waits.
+    closed: RwLock<bool>,
 }
 
 #[derive(Default)]
@@ -52,6 +55,19 @@ struct OpenVolumes {
     sealed: Vec<(u64, Arc<dyn Volume>)>,
     /// Whoever else has a volume open.
     held: HashMap<u64, Weak<dyn Volume>>,
+    /// Every volume that somebody may have open, to be closed with the log.
+    gates: Vec<Weak<Gate>>,
+    /// No more volumes are opened.
+    closed: bool,
+}
+
+impl OpenVolumes {
+    fn gate(&mut self, volume: Arc<dyn Volume>) -> Arc<Gate> {
+        let gate = Arc::new(Gate::new(volume));
+        self.gates.retain(|gate| gate.strong_count() > 0);
+        self.gates.push(Arc::downgrade(&gate));
+        gate
+    }
 }
 
 impl Store {
@@ -74,8 +90,15 @@ impl Store {
             streams: RwLock::default(),
             volumes: RwLock::new(volumes),
             open: Mutex::default(),
-            lock: OnceLock::new(),
+            lock: Mutex::new(None),
+            closed: RwLock::new(false),
         }
+    }
+
+    /// What everyone gets in place of a volume, so that the log can be closed
+    /// while they have it.
+    pub(crate) fn gated(&self, volume: Arc<dyn Volume>) -> Arc<dyn Volume> {
+        self.open.lock().gate(volume)
     }
 
     /// Makes `volume` the one that is written, in place of the one before,
@@ -127,6 +150,9 @@ impl Store {
     /// The volume that starts at `first_seq`, opened if need be.
     pub(crate) fn volume(&self, first_seq: u64) -> Result<Arc<dyn Volume>, Fault> {
         let mut open = self.open.lock();
+        if open.closed {
+            return Err(Fault::Closed);
+        }
         if let Some((active, volume)) = &open.active
             && *active == first_seq
         {
@@ -142,7 +168,10 @@ impl Store {
         };
         let volume = match known {
             Some(volume) => volume,
-            None => self.open(first_seq)?,
+            None => {
+                let volume = self.open(first_seq)?;
+                open.gate(volume)
+            }
         };
         open.held.retain(|_, held| held.strong_count() > 0);
         open.held.insert(first_seq, Arc::downgrade(&volume));
@@ -171,10 +200,31 @@ impl Store {
         Ok(volume)
     }
 
-    /// Closes everything that no reader holds.
+    /// Keeps the store from being closed for as long as the guard is held.
+    pub(crate) fn stay_open(&self) -> Result<RwLockReadGuard<'_, bool>, Fault> {
+        let closed = self.closed.read();
+        if *closed {
+            return Err(Fault::Closed);
+        }
+        Ok(closed)
+    }
+
+    /// Closes all volumes, whoever holds them, and lets go of the directory.
     pub(crate) fn close(&self) {
-        *self.open.lock() = OpenVolumes::default();
+        let mut closed = self.closed.write();
+        *closed = true;
+        let mut open = self.open.lock();
+        for gate in open.gates.drain(..) {
+            if let Some(gate) = gate.upgrade() {
+                gate.close();
+            }
+        }
+        *open = OpenVolumes {
+            closed: true,
+            ..OpenVolumes::default()
+        };
         self.indexes.close();
+        self.lock.lock().take();
     }
 }
 

@@ -19,6 +19,7 @@
 //! All coordination is under the numbering lock, which these threads never hold
 //! over I/O.
 
+use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -42,6 +43,7 @@ pub(crate) const WRITE_AHEAD_BYTES: usize = 256 * 1024;
 /// Runs until the log is closed or a write fails.
 pub(crate) fn run(shared: &Shared, mut writer: Writer, head_file: HeadFile) {
     let _guard = PoisonOnPanic(shared);
+    shared.enlist_thread();
     let syncer = Mutex::new(Syncer {
         last: writer.written(),
         head_file,
@@ -67,6 +69,9 @@ pub(crate) fn run(shared: &Shared, mut writer: Writer, head_file: HeadFile) {
         shared.progress.fail(AppendError::Closed);
         shared.room.notify_all();
     });
+    if shared.close_requested.load(Ordering::Acquire) {
+        shared.store.close();
+    }
 }
 
 /// Syncs and says so. Locked by whichever thread does it; never by both at a
@@ -191,6 +196,7 @@ fn hand_over(shared: &Shared, mut written: Written) -> Option<Written> {
 /// The syncer's thread.
 fn sync_what_is_handed_over(shared: &Shared, syncer: &Mutex<Syncer>) {
     let _guard = PoisonOnPanic(shared);
+    shared.enlist_thread();
     let mut numbering = shared.numbering.lock();
     loop {
         if shared.progress.failure().is_some() {

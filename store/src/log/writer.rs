@@ -230,10 +230,11 @@ impl Writer {
         self.volume_first_seq = header.first_seq;
         self.volume_bytes = 0;
         self.volume_streams = 0;
-        self.volume = self
+        let volume = self
             .store
             .backend
             .create(header.first_seq, &header.encode())?;
+        self.volume = self.store.gated(volume);
         fault!("after-volume");
         self.store.set_active(
             header.first_seq,

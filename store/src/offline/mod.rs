@@ -13,6 +13,7 @@ mod tiles;
 pub(crate) mod verify;
 mod volume;
 
+use std::fmt;
 use std::fs::{File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -127,6 +128,15 @@ impl OfflineLog {
             });
         }
         Ok(bytes)
+    }
+}
+
+impl fmt::Debug for OfflineLog {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("OfflineLog")
+            .field("identity", &self.identity)
+            .field("last_seq", &self.last_seq())
+            .finish_non_exhaustive()
     }
 }
 

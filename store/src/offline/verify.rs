@@ -161,6 +161,8 @@ impl From<Fault> for VerifyError {
     fn from(fault: Fault) -> Self {
         match fault {
             Fault::Io(error) => Self::Io(error),
+            // Only a running log is closed.
+            Fault::Closed => Self::Io(io::Error::other("the log was closed")),
             Fault::Corrupt { seq, what } => Self::Corrupt { seq, what },
         }
     }

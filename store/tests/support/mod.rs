@@ -1,6 +1,7 @@
 //! What several tests share.
 #![allow(dead_code, reason = "each test uses its own part")]
 
+pub(crate) mod place;
 pub(crate) mod streams;
 
 use std::fs;
@@ -32,7 +33,7 @@ pub(crate) fn fill(log: &EventLog, count: u64) {
                 body: (n % 2 == 0).then_some(&body[..]),
             })
             .expect("the event fits");
-        log.append(&batch).expect("the log takes it");
+        drop(log.append(&batch).expect("the log takes it"));
     }
     log.wait_durable(log.appended())
         .expect("it becomes durable");
