@@ -6,10 +6,18 @@
 
 use crate::digest::Digest;
 use crate::error::EventError;
+use crate::expected::{Condition, ExpectedVersion};
 use crate::format::descriptor::{DESCRIPTOR_FIXED, META_BYTES_MAX, NAME_BYTES_MAX};
 use crate::format::entry::{self, BODY_BYTES_HARD_MAX, Draft, ENTRY_BODY_FIXED, ENTRY_FIXED};
 use crate::format::header::RecordKind;
+use crate::log::key_window::{KeyHash, key_hash};
 use crate::salt;
+
+/// The most conditions that a batch may have; each costs a look-up while
+/// everyone else who appends waits.
+pub const CONDITIONS_MAX: usize = 1024;
+/// The most bytes that a batch reserves ahead.
+const RESERVED_BYTES_MAX: usize = 64 * 1024 * 1024;
 
 /// One event to append.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,7 +26,10 @@ pub struct NewEvent<'a> {
     pub stream: &'a str,
     /// The name of its type: 1 to 255 bytes.
     pub kind: &'a str,
-    /// An idempotency key: 1 to 255 bytes.
+    /// An idempotency key: 1 to 255 bytes. Within
+    /// [`Options::key_window`](crate::Options::key_window) events an append
+    /// with the same key is a repeat, which is answered with the first one's
+    /// ticket.
     pub key: Option<&'a [u8]>,
     /// What is hashed with the event and stays for good: at most 64 KiB.
     pub meta: &'a [u8],
@@ -34,6 +45,16 @@ pub struct Batch {
     pub(crate) entries: Vec<u8>,
     pub(crate) marks: Vec<Mark>,
     pub(crate) longest_body: usize,
+    pub(crate) keys: Vec<BatchKey>,
+    pub(crate) conditions: Vec<Condition>,
+}
+
+/// The idempotency key of an event of a batch.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct BatchKey {
+    pub(crate) hash: KeyHash,
+    /// The event.
+    pub(crate) index: usize,
 }
 
 /// What numbering needs to know of an encoded entry.
@@ -55,21 +76,47 @@ impl Batch {
         Self::default()
     }
 
-    /// An empty batch with room for `events` events of `bytes` bytes together.
+    /// An empty batch with room for `events` events of `bytes` bytes together,
+    /// or for 64 MiB if that is less.
     pub fn with_capacity(events: usize, bytes: usize) -> Self {
-        let fixed = events * (ENTRY_FIXED + ENTRY_BODY_FIXED);
+        let fixed = ENTRY_FIXED + ENTRY_BODY_FIXED + DESCRIPTOR_FIXED;
+        let events = events.min(RESERVED_BYTES_MAX / fixed);
+        let bytes = bytes.min(RESERVED_BYTES_MAX) + events * fixed;
         Self {
-            entries: Vec::with_capacity(bytes + fixed),
+            entries: Vec::with_capacity(bytes.min(RESERVED_BYTES_MAX)),
             marks: Vec::with_capacity(events),
-            longest_body: 0,
+            ..Self::default()
         }
     }
 
-    /// Empties the batch and keeps its memory.
+    /// Removes all events and conditions, and keeps the memory.
     pub fn clear(&mut self) {
         self.entries.clear();
         self.marks.clear();
         self.longest_body = 0;
+        self.keys.clear();
+        self.conditions.clear();
+    }
+
+    /// Has the append fail with
+    /// [`AppendError::WrongVersion`](crate::AppendError::WrongVersion) unless a
+    /// stream has the expected version just before it. The batch need not
+    /// append to that stream. All conditions are checked together with the
+    /// numbering of the events: nobody else's event gets in between.
+    ///
+    /// At most [`CONDITIONS_MAX`] per batch.
+    pub fn expect(&mut self, stream: &str, expected: ExpectedVersion) -> Result<(), EventError> {
+        name_fits("stream", stream.as_bytes())?;
+        if self.conditions.len() >= CONDITIONS_MAX {
+            return Err(EventError::TooManyConditions {
+                max: CONDITIONS_MAX,
+            });
+        }
+        self.conditions.push(Condition {
+            stream: stream.into(),
+            expected,
+        });
+        Ok(())
     }
 
     /// The number of events.
@@ -104,7 +151,14 @@ impl Batch {
             key: event.key.unwrap_or_default(),
             meta: event.meta,
             body: salt.as_ref().zip(body),
-        })
+        })?;
+        if let Some(key) = event.key {
+            self.keys.push(BatchKey {
+                hash: key_hash(key),
+                index: self.marks.len() - 1,
+            });
+        }
+        Ok(())
     }
 
     /// The commitment to the body of the event at `index`; `None` if there is

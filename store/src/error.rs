@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::backend::BackendError;
+use crate::expected::ExpectedVersion;
 
 /// Why an event can't be put into a batch.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -45,6 +46,12 @@ pub enum EventError {
         /// The limit.
         max: usize,
     },
+    /// The batch has as many conditions as it may have.
+    #[error("the batch has {max} conditions already; more need another batch")]
+    TooManyConditions {
+        /// The limit.
+        max: usize,
+    },
 }
 
 /// Why a batch was not appended, or will never be durable.
@@ -72,6 +79,49 @@ pub enum AppendError {
     /// The version of a stream could not be looked up in the sealed volumes.
     #[error("can't look up the version of a stream: {0}")]
     Lookup(Arc<ReadError>),
+    /// A stream is not at the version that the batch expects. Read the stream
+    /// on from what you know, decide again, and append what follows from that.
+    #[error("stream {stream:?} is at version {actual}, expected is {expected}")]
+    WrongVersion {
+        /// The stream.
+        stream: Arc<str>,
+        /// What the batch expects.
+        expected: ExpectedVersion,
+        /// The stream's version; 0 if it does not exist.
+        actual: u64,
+    },
+    /// An idempotency key was used for something else within
+    /// [`Options::key_window`](crate::Options::key_window): the batch differs
+    /// from the group that was appended with it.
+    #[error("key \"{}\" was used for another request at sequence {seq}", .key.escape_ascii())]
+    KeyReused {
+        /// The key.
+        key: Arc<[u8]>,
+        /// The event that has it.
+        seq: u64,
+    },
+    /// Two events of the batch have the same idempotency key.
+    #[error("key \"{}\" stands twice in the batch; each event needs its own", .key.escape_ascii())]
+    KeyTwice {
+        /// The key.
+        key: Arc<[u8]>,
+    },
+    /// The events whose idempotency keys are in force could not be read, so
+    /// that it is not known whether the batch is a repeat. Batches without keys
+    /// are still taken; an
+    /// [`Options::key_window`](crate::Options::key_window) of 0 gives up on
+    /// keys.
+    #[error("can't read which keys are in force: {0}")]
+    KeysUnknown(Arc<ReadError>),
+    /// The event that has one of the batch's idempotency keys could not be
+    /// read, so that it is not known whether the batch repeats it.
+    #[error("can't read event {seq}, which has a key of the batch: {source}")]
+    Repeat {
+        /// The event.
+        seq: u64,
+        /// Why it can't be read.
+        source: Arc<ReadError>,
+    },
 }
 
 /// Why a log was not opened.

@@ -54,6 +54,14 @@
 //! [`Options::pending_bytes_max`] is waiting. Who may not block asks
 //! [`EventLog::has_room`] and listens with [`EventLog::on_durable`].
 //!
+//! Two things decide whether a batch is appended at all. [`Batch::expect`] asks
+//! for the [version](ExpectedVersion) that streams have just before it, so that
+//! what was decided from a stream is appended only if nothing has happened to
+//! it since. An idempotency **key** of an event makes a second append of the
+//! same batch a [repeat](Ticket::is_repeat): it gets the first one's ticket and
+//! appends nothing, also after a restart, for as many events as
+//! [`Options::key_window`] says.
+//!
 //! After a failed write the log is **poisoned**: everything later is refused
 //! with [`AppendError::Poisoned`]. A failed sync is never tried again, since
 //! the system may by then have dropped what it could not write.
@@ -113,6 +121,7 @@ mod digest;
 mod directory;
 mod error;
 mod event;
+mod expected;
 mod fault;
 pub mod format;
 mod import;
@@ -127,10 +136,11 @@ mod snapshot;
 mod stream_reader;
 mod tree;
 
-pub use batch::{Batch, NewEvent};
+pub use batch::{Batch, CONDITIONS_MAX, NewEvent};
 pub use digest::{Digest, body_commitment, chain_hash, descriptor_digest};
 pub use error::{AppendError, EventError, OpenError, ReadError, SnapshotError};
 pub use event::{Body, Event};
+pub use expected::ExpectedVersion;
 pub use format::descriptor::{META_BYTES_MAX, NAME_BYTES_MAX};
 pub use format::entry::BODY_BYTES_HARD_MAX;
 pub use format::header::{Header, RecordKind};
@@ -142,7 +152,7 @@ pub use log::shared::Head;
 pub use log::ticket::Ticket;
 pub use offline::OfflineLog;
 pub use offline::verify::{VerifyError, VerifyOptions, VerifyProgress, VerifyReport, verify};
-pub use options::{Clock, Options};
+pub use options::{Clock, KEY_WINDOW_MAX, Options};
 pub use reader::{BackwardReader, Reader};
 pub use snapshot::SnapshotInfo;
 pub use stream_reader::{BackwardStreamReader, StreamReader};

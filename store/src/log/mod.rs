@@ -9,9 +9,11 @@
 //!             └────────┘                                    tickets, watchers
 //! ```
 
+mod conditions;
 pub(crate) mod gate;
 pub(crate) mod head_file;
 pub(crate) mod identity;
+pub(crate) mod key_window;
 pub(crate) mod numbering;
 pub(crate) mod open;
 pub(crate) mod progress;
@@ -109,6 +111,20 @@ impl EventLog {
     /// Returns as soon as they have their place; they are durable when the
     /// ticket says so. Blocks while more than
     /// [`Options::pending_bytes_max`] waits for the disk.
+    ///
+    /// # Repeats
+    ///
+    /// If one of the last [`Options::key_window`] events has an idempotency key
+    /// of the batch, the batch is a repeat: nothing is appended and the ticket
+    /// is that of the events then, see [`Ticket::is_repeat`]. It has to be
+    /// equal to all that was appended together then, in streams, types, keys,
+    /// metas and bodies; anything else is [`AppendError::KeyReused`]. A repeat
+    /// waits until the first append is durable.
+    ///
+    /// # Conditions
+    ///
+    /// What [`Batch::expect`] asks for is looked at after that, so that
+    /// repeating an append that went through goes through.
     pub fn append(&self, batch: &Batch) -> Result<Ticket, AppendError> {
         self.append_with(batch, Ticket::clone)
     }
@@ -117,6 +133,9 @@ impl EventLog {
     /// before any other append is numbered: what `then` does, all callers
     /// together do in the order of the log. It holds everyone else up, and
     /// must not append itself.
+    ///
+    /// It is called for a repeat too, with a ticket that says so, at a moment
+    /// when nobody else's is called but out of the order of the log.
     pub fn append_with<R>(
         &self,
         batch: &Batch,
@@ -133,6 +152,10 @@ impl EventLog {
                 max,
             });
         }
+        if shared.options.key_window > 0 && !batch.keys.is_empty() {
+            conditions::check_keys(batch)?;
+            shared.key_recall.ensure(shared)?;
+        }
         let mut numbering = shared.numbering.lock();
         loop {
             while numbering.backlog_bytes() > shared.options.pending_bytes_max && !numbering.closing
@@ -147,10 +170,17 @@ impl EventLog {
             if numbering.closing {
                 return Err(AppendError::Closed);
             }
+            if let Some((key, seq)) = numbering.keys.find(&batch.keys, numbering.next_seq) {
+                drop(numbering);
+                let ticket = conditions::repeated(shared, batch, key, seq)?;
+                let _in_turn = shared.numbering.lock();
+                return Ok(then(&ticket));
+            }
             if shared.know_streams(&mut numbering, batch)? {
                 break;
             }
         }
+        conditions::check_versions(shared, &mut numbering, batch)?;
         fault!("before-pending");
         let before = numbering.pending.entries.len();
         let (first, time) = numbering.number(batch, (shared.options.clock)(), false);
@@ -164,6 +194,7 @@ impl EventLog {
             first,
             last,
             time,
+            repeat: false,
             progress: Arc::clone(&shared.progress),
         };
         let after = numbering.pending.entries.len();

@@ -8,6 +8,7 @@ use crate::batch::Batch;
 use crate::digest::Digest;
 use crate::format::entry;
 use crate::format::header::{FLAG_HAS_BODY, FLAG_LAST_OF_GROUP, Header, RecordKind};
+use crate::log::key_window::KeyWindow;
 use crate::log::shared::Written;
 use crate::log::versions::Versions;
 
@@ -45,6 +46,8 @@ pub(crate) struct Numbering {
     pub(crate) last_hash: Digest,
     pub(crate) last_time: u64,
     pub(crate) versions: Versions,
+    /// The idempotency keys that are in force.
+    pub(crate) keys: KeyWindow,
     pub(crate) pending: Pending,
     /// Bytes that were taken and are not yet synced.
     pub(crate) in_flight_bytes: usize,
@@ -117,6 +120,7 @@ impl Numbering {
             self.next_seq += 1;
         }
         self.last_time = time;
+        self.keys.note(&batch.keys, first_seq);
         (first_seq, time)
     }
 }

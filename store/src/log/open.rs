@@ -24,6 +24,7 @@ use crate::index::active::VolumeStreams;
 use crate::index::files::pruned;
 use crate::log::head_file::HeadFile;
 use crate::log::identity::{LogId, LogIdentity};
+use crate::log::key_window::{KeyWindow, Recall};
 use crate::log::numbering::{Numbering, Pending};
 use crate::log::progress::Progress;
 use crate::log::recover::{End, Recovered, recover};
@@ -154,6 +155,7 @@ pub(crate) fn assemble(
     if let Some(lock) = lock {
         *writer.store.lock.lock() = Some(lock);
     }
+    let key_recall = Recall::new(numbering.next_seq);
     let shared = Shared {
         identity: writer.identity,
         options,
@@ -167,6 +169,7 @@ pub(crate) fn assemble(
         work: Condvar::new(),
         handed_over: Condvar::new(),
         room: Condvar::new(),
+        key_recall,
         threads: Mutex::default(),
         close_requested: AtomicBool::new(false),
     };
@@ -323,6 +326,7 @@ fn numbering(next_seq: u64, chain: &Chain, versions: Versions) -> Numbering {
         last_hash: chain.hash,
         last_time: chain.time,
         versions,
+        keys: KeyWindow::default(),
         pending: Pending::default(),
         in_flight_bytes: 0,
         closing: false,

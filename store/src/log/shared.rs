@@ -10,6 +10,7 @@ use crate::backend::Volume;
 use crate::digest::Digest;
 use crate::error::AppendError;
 use crate::log::identity::LogIdentity;
+use crate::log::key_window::Recall;
 use crate::log::numbering::Numbering;
 use crate::log::progress::Progress;
 use crate::log::store::Store;
@@ -81,6 +82,7 @@ pub(crate) struct Shared {
     pub(crate) published: Mutex<Written>,
     /// First sequence of the volume being written.
     pub(crate) active_first_seq: AtomicU64,
+    pub(crate) key_recall: Recall,
     /// The log's own threads, which can't wait for themselves.
     pub(crate) threads: Mutex<Vec<ThreadId>>,
     /// Whoever closed the log could not wait for its threads: the last of them

@@ -115,7 +115,7 @@ impl Shared {
                 .map(look_up)
                 .collect::<Result<Vec<_>, Fault>>()
         });
-        let found = found.map_err(|fault| AppendError::Lookup(Arc::new(fault.into())))?;
+        let found = found.map_err(not_looked_up)?;
         // A stream that was forgotten meanwhile may have gone on since.
         if numbering.versions.trims() == trims {
             for (name, part) in found {
@@ -127,5 +127,13 @@ impl Shared {
             }
         }
         Ok(false)
+    }
+}
+
+/// Why the version of a stream could not be looked up.
+fn not_looked_up(fault: Fault) -> AppendError {
+    match fault {
+        Fault::Closed => AppendError::Closed,
+        fault => AppendError::Lookup(Arc::new(fault.into())),
     }
 }

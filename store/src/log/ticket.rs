@@ -17,6 +17,7 @@ pub struct Ticket {
     pub last: u64,
     /// The time of all of them, in microseconds since the epoch.
     pub time: u64,
+    pub(crate) repeat: bool,
     pub(crate) progress: Arc<Progress>,
 }
 
@@ -30,6 +31,13 @@ impl Ticket {
     pub fn is_durable(&self) -> bool {
         self.progress.durable() >= self.last
     }
+
+    /// Whether this append repeated an earlier one, going by an idempotency
+    /// key. Nothing was appended then, and the ticket is the one of the events
+    /// that are in the log already.
+    pub fn is_repeat(&self) -> bool {
+        self.repeat
+    }
 }
 
 impl fmt::Debug for Ticket {
@@ -38,6 +46,7 @@ impl fmt::Debug for Ticket {
             .field("first", &self.first)
             .field("last", &self.last)
             .field("time", &self.time)
+            .field("repeat", &self.repeat)
             .finish_non_exhaustive()
     }
 }

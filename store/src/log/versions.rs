@@ -52,7 +52,8 @@ impl Versions {
             .marks
             .iter()
             // Streams come from `&str`; the fallback can't be taken.
-            .map(|mark| std::str::from_utf8(mark.stream(&batch.entries)).unwrap_or_default());
+            .map(|mark| std::str::from_utf8(mark.stream(&batch.entries)).unwrap_or_default())
+            .chain(batch.conditions.iter().map(|condition| &*condition.stream));
         let mut unknown: Vec<Box<str>> = names
             .filter(|name| !self.known.contains_key(*name))
             .map(Box::from)
@@ -66,6 +67,12 @@ impl Versions {
     /// may be out of date.
     pub(crate) fn trims(&self) -> u64 {
         self.trims
+    }
+
+    /// The version of the stream's last event, 0 if there is none. It must not
+    /// be among the [unknown](Self::unknown).
+    pub(crate) fn current(&self, name: &str) -> u64 {
+        self.known.get(name).map_or(0, |known| known.version)
     }
 
     /// Takes over what was looked up, unless the stream has gone on since.
