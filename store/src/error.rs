@@ -205,6 +205,10 @@ pub enum ReadError {
     /// on from where this ended.
     #[error("the log is closed")]
     Closed,
+    /// A write or sync failed earlier, so that nothing more will become
+    /// durable. Everything that is durable has been read.
+    #[error("the log is poisoned since a write failed: {0}")]
+    Poisoned(Arc<str>),
 }
 
 /// Why a snapshot was not kept or not given back.

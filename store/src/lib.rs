@@ -70,7 +70,18 @@
 //!
 //! [`EventLog::read`] and [`EventLog::read_back`] give what is durable, from
 //! any sequence. Events share the memory of the block they came in.
-//! [`Reader::hashed`] also checks each event against the chain.
+//! [`Reader::hashed`] also checks each event against the chain. A [`Filter`]
+//! leaves out streams and types that are not wanted.
+//!
+//! [`EventLog::subscribe`] reads on as more becomes durable: a projection that
+//! stores [`Subscription::position`] together with what it made of the events
+//! goes on from there after a restart, without a gap or a duplicate.
+//!
+//! # Closing
+//!
+//! [`EventLog::close`], or dropping the last handle, makes everything durable
+//! and frees the directory. Readers and subscriptions may outlive it: they end,
+//! or say [`ReadError::Closed`] if there was more.
 //!
 //! [`EventLog::read_stream`] and [`EventLog::read_stream_back`] give one stream
 //! and read little else: a file beside each volume knows the streams in it and
@@ -123,6 +134,7 @@ mod error;
 mod event;
 mod expected;
 mod fault;
+mod filter;
 pub mod format;
 mod import;
 mod index;
@@ -134,6 +146,7 @@ mod reader;
 mod salt;
 mod snapshot;
 mod stream_reader;
+mod subscription;
 mod tree;
 
 pub use batch::{Batch, CONDITIONS_MAX, NewEvent};
@@ -141,6 +154,7 @@ pub use digest::{Digest, body_commitment, chain_hash, descriptor_digest};
 pub use error::{AppendError, EventError, OpenError, ReadError, SnapshotError};
 pub use event::{Body, Event};
 pub use expected::ExpectedVersion;
+pub use filter::Filter;
 pub use format::descriptor::{META_BYTES_MAX, NAME_BYTES_MAX};
 pub use format::entry::BODY_BYTES_HARD_MAX;
 pub use format::header::{Header, RecordKind};
@@ -156,4 +170,5 @@ pub use options::{Clock, KEY_WINDOW_MAX, Options};
 pub use reader::{BackwardReader, Reader};
 pub use snapshot::SnapshotInfo;
 pub use stream_reader::{BackwardStreamReader, StreamReader};
+pub use subscription::{SettledPosition, Subscription};
 pub use tree::{ProofError, empty_root, leaf_hash, verify_consistency, verify_inclusion};

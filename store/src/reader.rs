@@ -1,11 +1,13 @@
 //! Reading events in order, forwards and backwards, a frame at a time.
 
+use std::fmt;
 use std::sync::Arc;
 
 use crate::backend::Volume;
 use crate::chain::Chain;
 use crate::error::{Fault, ReadError};
-use crate::event::Event;
+use crate::event::{Event, Hashed};
+use crate::filter::Filter;
 use crate::format::entry::Entry;
 use crate::format::frame::Frame;
 use crate::log::progress::Progress;
@@ -22,8 +24,11 @@ pub struct Reader {
     /// Events of an earlier time are passed over.
     time_min: u64,
     hashed: bool,
+    filter: Filter,
     volume: Option<(u64, Arc<dyn Volume>)>,
     frame: Option<Cursor>,
+    /// The chain up to the frame that comes next, once one was read.
+    chain: Option<Chain>,
     failed: bool,
 }
 
@@ -35,6 +40,19 @@ struct Cursor {
     chain: Chain,
 }
 
+/// What a reader came upon.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "it is taken apart at once; a box would cost every event an allocation"
+)]
+pub(crate) enum Step {
+    Event(Event),
+    /// Nothing that is wanted in as many frames as may be looked at.
+    Busy,
+    /// The end of what is durable.
+    End,
+}
+
 impl Reader {
     pub(crate) fn new(store: Arc<Store>, progress: Arc<Progress>, from: u64) -> Self {
         Self {
@@ -43,8 +61,10 @@ impl Reader {
             next_seq: from,
             time_min: 0,
             hashed: false,
+            filter: Filter::new(),
             volume: None,
             frame: None,
+            chain: None,
             failed: false,
         }
     }
@@ -57,42 +77,66 @@ impl Reader {
 
     /// Whether to rebuild and hash each event's header, and check it and its
     /// body against what is stored. Default no. Events then know their chain
-    /// hash and header.
+    /// hash and header. Events that a filter leaves out are checked as well.
     #[must_use]
     pub fn hashed(mut self, hashed: bool) -> Self {
         self.hashed = hashed;
         self
     }
 
-    /// The sequence that comes next.
+    /// Leaves out what a filter does not want. Default: nothing.
+    #[must_use]
+    pub fn matching(mut self, filter: Filter) -> Self {
+        self.filter = filter;
+        self
+    }
+
+    /// The sequence that comes next: what is before it was given or left out.
     pub fn position(&self) -> u64 {
         self.next_seq
     }
 
-    fn step(&mut self) -> Result<Option<Event>, Fault> {
+    pub(crate) fn progress(&self) -> &Arc<Progress> {
+        &self.progress
+    }
+
+    /// Goes on to the next event that is wanted, entering at most `frames_max`
+    /// frames.
+    pub(crate) fn step(&mut self, frames_max: usize) -> Result<Step, Fault> {
+        let mut entered = 0;
         loop {
-            if let Some(cursor) = &mut self.frame
-                && cursor.seq <= cursor.frame.header.last_seq()
-            {
-                let event = cursor.step(self.hashed)?;
-                if event.seq() == self.next_seq {
-                    self.next_seq += 1;
-                    if event.time() >= self.time_min {
-                        return Ok(Some(event));
+            if let Some(cursor) = &mut self.frame {
+                while cursor.seq <= cursor.frame.header.last_seq() {
+                    let (seq, entry, hashed) = cursor.step(self.hashed)?;
+                    if seq < self.next_seq {
+                        continue;
+                    }
+                    self.next_seq = seq + 1;
+                    let plain = &cursor.frame.plain;
+                    if entry.time >= self.time_min && self.filter.wants_entry(&entry, plain) {
+                        let event = Event::new(plain.clone(), entry, seq, hashed);
+                        return Ok(Step::Event(event));
                     }
                 }
-                continue;
+                self.chain = Some(cursor.chain);
+                self.frame = None;
             }
             if self.next_seq > self.progress.durable() {
-                return Ok(None);
+                // Whoever waits here, maybe for long, keeps nothing open.
+                self.volume = None;
+                return Ok(Step::End);
+            }
+            if entered == frames_max {
+                return Ok(Step::Busy);
             }
             self.enter_frame()?;
+            entered += 1;
         }
     }
 
     fn enter_frame(&mut self) -> Result<(), Fault> {
         let seq = self.next_seq;
-        let before = self.frame.take().map(|cursor| cursor.chain);
+        let before = self.chain.take();
         let missing = || Fault::corrupt(seq, "event is missing");
         let first_seq = self.store.holding(seq).ok_or_else(missing)?;
         let volume = match &self.volume {
@@ -128,7 +172,7 @@ impl Reader {
 }
 
 impl Cursor {
-    fn step(&mut self, hash: bool) -> Result<Event, Fault> {
+    fn step(&mut self, hash: bool) -> Result<(u64, Entry, Option<Hashed>), Fault> {
         let plain = &self.frame.plain;
         let seq = self.seq;
         let entry = Entry::parse(plain, self.at).map_err(|bad| Fault::from((seq, bad)))?;
@@ -147,7 +191,7 @@ impl Cursor {
                 self.chain.leave(&self.frame)?;
             }
         }
-        Ok(Event::new(plain.clone(), entry, seq, hashed))
+        Ok((seq, entry, hashed))
     }
 }
 
@@ -158,17 +202,32 @@ impl Iterator for Reader {
         if self.failed {
             return None;
         }
-        let step = self.step();
+        let step = self.step(usize::MAX);
         self.failed = step.is_err();
-        step.map_err(ReadError::from).transpose()
+        match step {
+            Ok(Step::Event(event)) => Some(Ok(event)),
+            Ok(Step::Busy | Step::End) => None,
+            Err(fault) => Some(Err(fault.into())),
+        }
+    }
+}
+
+impl fmt::Debug for Reader {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Reader")
+            .field("position", &self.next_seq)
+            .field("hashed", &self.hashed)
+            .field("filter", &self.filter)
+            .finish_non_exhaustive()
     }
 }
 
 /// Reads events backwards, down to genesis. It stops for good after an error.
 pub struct BackwardReader {
     store: Arc<Store>,
-    /// The sequence to read next; `None` when genesis has been read.
+    /// The highest sequence that is not looked at yet; `None` when genesis was.
     next_seq: Option<u64>,
+    filter: Filter,
     volume: Option<(u64, Arc<dyn Volume>)>,
     /// The events of the current frame that are still to come, ascending.
     events: Vec<Event>,
@@ -179,12 +238,22 @@ impl BackwardReader {
         Self {
             store,
             next_seq: Some(from),
+            filter: Filter::new(),
             volume: None,
             events: Vec::new(),
         }
     }
 
-    fn enter_frame(&mut self, seq: u64) -> Result<(), Fault> {
+    /// Leaves out what a filter does not want. Default: nothing.
+    #[must_use]
+    pub fn matching(mut self, filter: Filter) -> Self {
+        self.filter = filter;
+        self
+    }
+
+    /// Takes the wanted events up to `seq` out of the frame that holds it, and
+    /// returns the frame's first sequence.
+    fn enter_frame(&mut self, seq: u64) -> Result<u64, Fault> {
         let missing = || Fault::corrupt(seq, "event is missing");
         let first_seq = self.store.holding(seq).ok_or_else(missing)?;
         let volume = match &self.volume {
@@ -197,12 +266,13 @@ impl BackwardReader {
         };
         let frame = frame_holding(&**volume, seq)?.ok_or_else(missing)?;
         frame.for_each(|at, entry| {
-            if at <= seq {
+            if at <= seq && self.filter.wants_entry(entry, &frame.plain) {
                 self.events
                     .push(Event::new(frame.plain.clone(), *entry, at, None));
             }
             Ok::<(), Fault>(())
-        })
+        })?;
+        Ok(frame.header.first_seq)
     }
 }
 
@@ -210,14 +280,28 @@ impl Iterator for BackwardReader {
     type Item = Result<Event, ReadError>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        let seq = self.next_seq?;
-        if self.events.is_empty()
-            && let Err(fault) = self.enter_frame(seq)
-        {
-            self.next_seq = None;
-            return Some(Err(fault.into()));
+        while self.events.is_empty() {
+            let Some(seq) = self.next_seq else {
+                self.volume = None;
+                return None;
+            };
+            match self.enter_frame(seq) {
+                Ok(first_seq) => self.next_seq = first_seq.checked_sub(1),
+                Err(fault) => {
+                    self.next_seq = None;
+                    self.events.clear();
+                    return Some(Err(fault.into()));
+                }
+            }
         }
-        self.next_seq = seq.checked_sub(1);
         self.events.pop().map(Ok)
+    }
+}
+
+impl fmt::Debug for BackwardReader {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("BackwardReader")
+            .field("filter", &self.filter)
+            .finish_non_exhaustive()
     }
 }

@@ -32,7 +32,7 @@ fn the_directory_is_free_at_once_though_readers_are_left() {
             reader.next().expect("it is there").expect("it reads");
             backward.next().expect("it is there").expect("it reads");
         }
-        readers.push((reader, backward));
+        readers.push((reader, backward, log.subscribe(0)));
         left.push(log.clone());
         // By closing one handle, or by dropping all.
         if round % 2 == 0 {
@@ -42,12 +42,14 @@ fn the_directory_is_free_at_once_though_readers_are_left() {
         }
     }
     verify(dir.path(), &VerifyOptions::new()).expect("it verifies");
-    for (reader, backward) in readers {
+    for (reader, backward, mut subscription) in readers {
         // What is in memory already may still come; then it is said.
         let outcome = reader.filter_map(Result::err).next();
         assert!(matches!(outcome, Some(ReadError::Closed)), "{outcome:?}");
         let outcome = backward.filter_map(Result::err).next();
         assert!(matches!(outcome, Some(ReadError::Closed)), "{outcome:?}");
+        let outcome = subscription.next().expect("it is behind");
+        assert!(matches!(outcome, Err(ReadError::Closed)), "{outcome:?}");
     }
 }
 

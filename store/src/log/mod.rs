@@ -322,7 +322,7 @@ impl EventLog {
     /// Makes everything durable and closes the log, for all of its handles. The
     /// directory is free when this returns and can be opened again.
     ///
-    /// Readers that are still there end, or fail with
+    /// Readers and subscriptions that are still there end, or fail with
     /// [`ReadError::Closed`] if there was more to read; tickets keep what they
     /// know. Called on one of the log's own threads, by a function of
     /// [`on_durable`](Self::on_durable), it can't wait for that thread: the
