@@ -77,6 +77,10 @@
 //! stores [`Subscription::position`] together with what it made of the events
 //! goes on from there after a restart, without a gap or a duplicate.
 //!
+//! With the feature `async`, tickets can be awaited and subscriptions turned
+//! into streams, on any runtime; appending itself stays a call that returns at
+//! once, or blocks when there is no room.
+//!
 //! # Closing
 //!
 //! [`EventLog::close`], or dropping the last handle, makes everything durable
@@ -147,6 +151,8 @@ mod salt;
 mod snapshot;
 mod stream_reader;
 mod subscription;
+#[cfg(feature = "async")]
+mod subscription_stream;
 mod tree;
 
 pub use batch::{Batch, CONDITIONS_MAX, NewEvent};
@@ -164,6 +170,8 @@ pub use log::EventLog;
 pub use log::identity::{LogId, LogIdentity};
 pub use log::shared::Head;
 pub use log::ticket::Ticket;
+#[cfg(feature = "async")]
+pub use log::wakers::TicketFuture;
 pub use offline::OfflineLog;
 pub use offline::verify::{VerifyError, VerifyOptions, VerifyProgress, VerifyReport, verify};
 pub use options::{Clock, KEY_WINDOW_MAX, Options};
@@ -171,4 +179,6 @@ pub use reader::{BackwardReader, Reader};
 pub use snapshot::SnapshotInfo;
 pub use stream_reader::{BackwardStreamReader, StreamReader};
 pub use subscription::{SettledPosition, Subscription};
+#[cfg(feature = "async")]
+pub use subscription_stream::SubscriptionStream;
 pub use tree::{ProofError, empty_root, leaf_hash, verify_consistency, verify_inclusion};

@@ -198,6 +198,11 @@ impl Subscription {
             Some(Err(error)) => Err(Fault::Io(std::io::Error::other(error)).into()),
         }
     }
+
+    #[cfg(feature = "async")]
+    pub(crate) fn progress(&self) -> &Arc<crate::log::progress::Progress> {
+        self.reader.progress()
+    }
 }
 
 impl fmt::Debug for Subscription {

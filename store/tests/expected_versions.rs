@@ -40,7 +40,11 @@ fn append(
 fn each_condition_is_met_by_what_it_says() {
     everywhere(|place| {
         let log = place.open(Options::new());
-        let versions = |stream| log.stream_version(stream).expect("it is looked up").unwrap_or(0);
+        let versions = |stream| {
+            log.stream_version(stream)
+                .expect("it is looked up")
+                .unwrap_or(0)
+        };
         // Expected of a stream that has 0, 1 and 2 events.
         let table = [
             (Any, [true, true, true]),

@@ -27,6 +27,8 @@ pub(crate) mod sync;
 mod tests;
 pub(crate) mod ticket;
 pub(crate) mod versions;
+#[cfg(feature = "async")]
+pub(crate) mod wakers;
 pub(crate) mod writer;
 
 use std::fmt;

@@ -21,6 +21,9 @@ pub(crate) struct Progress {
     /// Behind a read-write lock since it is read after every sync and written
     /// almost never.
     watchers: RwLock<Vec<Arc<Watcher>>>,
+    /// Tasks that wait, each until a sequence is durable.
+    #[cfg(feature = "async")]
+    pub(crate) wakers: crate::log::wakers::Wakers,
 }
 
 /// How waiting with a deadline ended.
@@ -40,6 +43,8 @@ impl Progress {
             failed: AtomicBool::new(false),
             moved: Condvar::new(),
             watchers: RwLock::default(),
+            #[cfg(feature = "async")]
+            wakers: crate::log::wakers::Wakers::default(),
         }
     }
 
@@ -54,6 +59,8 @@ impl Progress {
         // the watermark and is about to sleep.
         drop(self.failure.lock());
         self.moved.notify_all();
+        #[cfg(feature = "async")]
+        self.wakers.wake_up_to(seq);
         // Called without the lock, so that a watcher may add another.
         let watchers = self.watchers.read().clone();
         for watcher in &watchers {
@@ -71,6 +78,8 @@ impl Progress {
         self.failed.store(true, Ordering::Release);
         drop(failure);
         self.moved.notify_all();
+        #[cfg(feature = "async")]
+        self.wakers.wake_up_to(u64::MAX);
         // They are never called again, and may hold handles of the log.
         let watchers = std::mem::take(&mut *self.watchers.write());
         for watcher in &watchers {

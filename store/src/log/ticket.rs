@@ -8,6 +8,8 @@ use crate::log::progress::Progress;
 
 /// Where appended events are in the log. They are durable when
 /// [`wait`](Ticket::wait) returns; nobody should be told of them before that.
+///
+/// With the feature `async` a ticket can be awaited instead.
 #[derive(Clone)]
 #[must_use = "events are durable only once the ticket says so"]
 pub struct Ticket {
