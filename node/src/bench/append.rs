@@ -96,7 +96,7 @@ pub fn run(directory: &Path, settings: Settings) -> Result<Figures, AnyError> {
     for _ in 0..settings.repeats.max(1) {
         let run = counted(&log, |log| {
             for batch in batches.iter().cycle().take(usize::try_from(groups)?) {
-                log.append(batch)?;
+                drop(log.append(batch)?);
             }
             Ok(())
         })?;
