@@ -22,7 +22,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     // The keeper.
     let receipt = pay(&log, "ada", "30.00")?;
     for n in 0..999 {
-        pay(&log, "others", &format!("{n}.00"))?;
+        drop(pay(&log, "others", &format!("{n}.00"))?);
     }
     log.wait_durable(log.appended())?;
     let checkpoint = log.checkpoint(&signer)?;
@@ -43,7 +43,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 
     // The log goes on; the keeper shows that it only grew.
     for n in 0..500 {
-        pay(&log, "others", &format!("{n}.50"))?;
+        drop(pay(&log, "others", &format!("{n}.50"))?);
     }
     log.wait_durable(log.appended())?;
     let grown = log.prove_consistency(old.size(), &log.checkpoint(&signer)?)?;
@@ -57,7 +57,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     // Somebody else is shown another history under the same key.
     let other = EventLog::in_memory(options())?;
     for n in 0..700 {
-        pay(&other, "others", &format!("{n}.00"))?;
+        drop(pay(&other, "others", &format!("{n}.00"))?);
     }
     other.wait_durable(other.appended())?;
     let shown_to_bob = other.checkpoint(&signer)?.to_string();

@@ -30,7 +30,7 @@ fn fill(log: &EventLog, count: u64) {
         };
         batch.push(&event).expect("the event fits");
         if n % 500 == 499 || n + 1 == count {
-            log.append(&batch).expect("the log takes it");
+            drop(log.append(&batch).expect("the log takes it"));
             batch.clear();
         }
     }
