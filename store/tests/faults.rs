@@ -148,3 +148,51 @@ fn an_injected_error_poisons_the_log_and_opening_it_again_heals() {
     assert!(log.durable() >= 5);
     fill(&log, 5);
 }
+
+/// The story: when the writing thread panicked, the other one was never told,
+/// and whoever waited, closed or dropped the log waited for ever.
+#[test]
+fn a_panic_while_writing_poisons_the_log_and_nobody_waits_for_ever() {
+    let _turn = ONE_AT_A_TIME.lock();
+    for place in [
+        "store.before-frames",
+        "store.before-sync",
+        "store.before-head",
+    ] {
+        let dir = tempfile::tempdir().expect("a directory");
+        let log = EventLog::open(dir.path(), options()).expect("it opens");
+        fill(&log, 5);
+        fail::cfg(place, "panic").expect("the place can be set");
+        let (tell, told) = std::sync::mpsc::channel();
+        let thread = std::thread::spawn(move || {
+            let mut batch = Batch::new();
+            let event = NewEvent {
+                stream: "s",
+                kind: "k",
+                key: None,
+                meta: b"m",
+                body: None,
+            };
+            batch.push(&event).expect("the event fits");
+            // The head file is written later than the first of them.
+            let error = loop {
+                match log.append(&batch).and_then(|ticket| ticket.wait()) {
+                    Ok(()) => std::thread::sleep(std::time::Duration::from_millis(2)),
+                    Err(error) => break error,
+                }
+            };
+            drop(log);
+            tell.send(error).expect("the test waits");
+        });
+        let error = told.recv_timeout(std::time::Duration::from_secs(10));
+        fail::cfg(place, "off").expect("the place can be set");
+        let error = error.unwrap_or_else(|_| panic!("{place}: it hangs"));
+        assert!(
+            matches!(error, AppendError::Poisoned(_)),
+            "{place}: {error}"
+        );
+        thread.join().expect("no panic");
+        let log = EventLog::open(dir.path(), options()).expect("it opens again");
+        assert!(log.durable() >= 5);
+    }
+}

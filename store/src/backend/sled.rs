@@ -14,7 +14,8 @@
 //! - its background flusher swallows failures: it is switched off;
 //! - a `snap.*.generating` file left by a crash can make opening fail: such
 //!   files are moved aside first;
-//! - it panics on some corrupt pages: a panic becomes [`BackendError::Corrupt`];
+//! - it panics on some corrupt pages, and when its last sync fails while it is
+//!   closed: a panic becomes [`BackendError::Corrupt`];
 //! - its file lock can outlive a drop by a moment: opening tries again.
 
 use std::fs::{self, File, OpenOptions};
@@ -141,7 +142,7 @@ impl Backend for SledBackend {
             fs::remove_dir_all(&beside)?;
         }
         fs::create_dir(&beside)?;
-        let volume = SledVolume::open(&beside, self.cache_bytes)?;
+        let mut volume = SledVolume::open(&beside, self.cache_bytes)?;
         volume.put(keys::HEADER, header)?;
         volume.sync()?;
         // Sled does not sync its settings: without them the volume would not
@@ -149,7 +150,7 @@ impl Backend for SledBackend {
         File::open(beside.join("conf"))?.sync_all()?;
         sync_dir(&beside)?;
         // Closed before it moves: sled keeps its path.
-        drop(volume);
+        volume.close()?;
         let dir = self.volume_dir(first_seq);
         fs::rename(&beside, &dir)?;
         sync_dir(&volumes)?;
@@ -214,7 +215,8 @@ impl Backend for SledBackend {
 
 /// One sled database.
 pub(crate) struct SledVolume {
-    db: ::sled::Db,
+    /// `None` only while it is dropped.
+    db: Option<::sled::Db>,
     /// Our own descriptor for `fdatasync`.
     file: File,
     /// How far sled's log was written when the last sync that has ended began.
@@ -250,15 +252,30 @@ impl SledVolume {
             .open(dir.join("db"))?;
         let synced_to = AtomicI64::new(written_to(&db));
         Ok(Self {
-            db,
+            db: Some(db),
             file,
             synced_to,
         })
     }
 
+    /// Closes the database. Sled syncs it once more and panics if that fails,
+    /// which is the system's fault and not corruption.
+    fn close(&mut self) -> Result<(), BackendError> {
+        let db = self.db.take();
+        let closed = guarded(|| {
+            drop(db);
+            Ok(())
+        });
+        closed.map_err(|error| io::Error::other(error.to_string()).into())
+    }
+
+    fn db(&self) -> &::sled::Db {
+        self.db.as_ref().expect("a volume in use is not dropped")
+    }
+
     /// Syncs to the device all that sled has written to the file.
     fn sync_written(&self) -> Result<(), BackendError> {
-        let written_to = written_to(&self.db);
+        let written_to = written_to(self.db());
         self.file.sync_data()?;
         self.synced_to.fetch_max(written_to, Ordering::AcqRel);
         Ok(())
@@ -268,7 +285,7 @@ impl SledVolume {
     /// the one before the last is not synced.
     fn keep_segments_in_order(&self) -> Result<(), BackendError> {
         let synced_to = self.synced_to.load(Ordering::Acquire);
-        if written_to(&self.db) / SEGMENT_BYTES > synced_to / SEGMENT_BYTES {
+        if written_to(self.db()) / SEGMENT_BYTES > synced_to / SEGMENT_BYTES {
             self.sync_written()?;
         }
         Ok(())
@@ -283,12 +300,12 @@ fn written_to(db: &::sled::Db) -> i64 {
 impl Volume for SledVolume {
     fn put(&self, key: &[u8], value: &[u8]) -> Result<(), BackendError> {
         self.keep_segments_in_order()?;
-        guarded(|| Ok(self.db.insert(key, value).map(drop)?))
+        guarded(|| Ok(self.db().insert(key, value).map(drop)?))
     }
 
     fn remove(&self, key: &[u8]) -> Result<(), BackendError> {
         self.keep_segments_in_order()?;
-        guarded(|| Ok(self.db.remove(key).map(drop)?))
+        guarded(|| Ok(self.db().remove(key).map(drop)?))
     }
 
     fn apply(&self, changes: &[Change<'_>]) -> Result<(), BackendError> {
@@ -302,24 +319,33 @@ impl Volume for SledVolume {
             }
         }
         self.keep_segments_in_order()?;
-        guarded(|| Ok(self.db.apply_batch(batch)?))
+        guarded(|| Ok(self.db().apply_batch(batch)?))
     }
 
     fn value(&self, key: &[u8]) -> Result<Option<Bytes>, BackendError> {
-        guarded(|| Ok(self.db.get(key)?.map(Bytes::from_owner)))
+        guarded(|| Ok(self.db().get(key)?.map(Bytes::from_owner)))
     }
 
     fn below(&self, key: &[u8]) -> Result<Option<(Bytes, Bytes)>, BackendError> {
-        guarded(|| Ok(self.db.get_lt(key)?.map(owned)))
+        guarded(|| Ok(self.db().get_lt(key)?.map(owned)))
     }
 
     fn above(&self, key: &[u8]) -> Result<Option<(Bytes, Bytes)>, BackendError> {
-        guarded(|| Ok(self.db.get_gt(key)?.map(owned)))
+        guarded(|| Ok(self.db().get_gt(key)?.map(owned)))
     }
 
     fn sync(&self) -> Result<(), BackendError> {
-        guarded(|| Ok(self.db.flush().map(drop)?))?;
+        guarded(|| Ok(self.db().flush().map(drop)?))?;
         self.sync_written()
+    }
+}
+
+impl Drop for SledVolume {
+    fn drop(&mut self) {
+        // Everything that was acknowledged is synced; nothing else is promised.
+        if let Err(error) = self.close() {
+            tracing::error!(%error, "a volume could not be closed");
+        }
     }
 }
 

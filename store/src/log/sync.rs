@@ -42,13 +42,15 @@ pub(crate) const WRITE_AHEAD_BYTES: usize = 256 * 1024;
 
 /// Runs until the log is closed or a write fails.
 pub(crate) fn run(shared: &Shared, mut writer: Writer, head_file: HeadFile) {
-    let _guard = PoisonOnPanic(shared);
     shared.enlist_thread();
     let syncer = Mutex::new(Syncer {
         last: writer.written(),
         head_file,
     });
     thread::scope(|scope| {
+        // Within the scope, which is left only when the helper has ended, and
+        // it ends only when it is told.
+        let _guard = PoisonOnPanic(shared);
         let helper = thread::Builder::new()
             .name("vsm-store-sync".to_owned())
             .spawn_scoped(scope, || sync_what_is_handed_over(shared, &syncer));
