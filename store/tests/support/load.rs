@@ -8,7 +8,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use vsm_store::{AppendError, Batch, Event, EventLog, NewEvent, OpenError, Options};
-use vsm_store::{SnapshotError, VerifyOptions, verify};
+use vsm_store::{SnapshotError, VerifyError, VerifyOptions, verify};
 
 use crate::random::Random;
 use crate::support::assert_no_blobs;
@@ -136,10 +136,9 @@ pub(crate) fn check(
     options: &Options,
     acknowledged: &Acknowledged,
 ) -> Result<Found, String> {
-    let offline = VerifyOptions::new().threads(1);
     if acknowledged.is_some() {
         // As evidence, before anything is repaired.
-        verify(dir, &offline).map_err(|error| format!("verify, as it was: {error}"))?;
+        verified(dir).map_err(|error| format!("verify, as it was: {error}"))?;
     }
     let log = open(dir, options)?;
     let durable = log.durable();
@@ -169,7 +168,7 @@ pub(crate) fn check(
             .map_err(|error| format!("going on: {error}"))?;
     }
     log.close().map_err(|error| format!("closing: {error}"))?;
-    verify(dir, &offline).map_err(|error| format!("verify, at the end: {error}"))?;
+    verified(dir).map_err(|error| format!("verify, at the end: {error}"))?;
     assert_no_blobs(dir);
     let log = open(dir, options)?;
     if log.durable() != durable + 4 {
@@ -180,16 +179,29 @@ pub(crate) fn check(
 }
 
 fn open(dir: &Path, options: &Options) -> Result<EventLog, String> {
+    let open = || EventLog::open(dir, options.clone());
+    patiently(open, |error| matches!(error, OpenError::InUse(_)))
+        .map_err(|error| format!("opening: {error}"))
+}
+
+fn verified(dir: &Path) -> Result<(), String> {
+    let options = VerifyOptions::new().threads(1);
+    let in_use = |error: &VerifyError| matches!(error, VerifyError::Open(OpenError::InUse(_)));
+    patiently(|| verify(dir, &options), in_use)
+        .map(drop)
+        .map_err(|error| error.to_string())
+}
+
+/// Tries again while a log is in use: when another thread forks, its child
+/// holds every lock until it has become another program.
+fn patiently<T, E>(work: impl Fn() -> Result<T, E>, in_use: impl Fn(&E) -> bool) -> Result<T, E> {
     let patience = Instant::now() + Duration::from_secs(5);
     loop {
-        match EventLog::open(dir, options.clone()) {
-            Ok(log) => return Ok(log),
-            // Another thread has just forked: its child holds every lock until
-            // it has become another program.
-            Err(OpenError::InUse(_)) if Instant::now() < patience => {
+        match work() {
+            Err(error) if in_use(&error) && Instant::now() < patience => {
                 thread::sleep(Duration::from_millis(2));
             }
-            Err(error) => return Err(format!("opening: {error}")),
+            outcome => return outcome,
         }
     }
 }
