@@ -276,7 +276,9 @@ fn every(call: &str, errors: &[&str], tally: &Mutex<Tally>) {
 
 /// One fault of one kind, early or late.
 fn some(call: &str, errors: &[&str], tally: &Mutex<Tally>) {
-    let name = call.bytes().fold(0, |sum, byte| sum * 31 + u64::from(byte));
+    let name = call
+        .bytes()
+        .fold(0_u64, |sum, byte| sum.wrapping_mul(31) ^ u64::from(byte));
     let mut random = Random::seeded(name);
     let error = errors[random.below(errors.len())];
     let mut when = 1 + random.below(40);
