@@ -183,24 +183,46 @@ impl Batch {
             });
         }
         let start = self.entries.len();
-        let (descriptor, body) = entry::encode(&mut self.entries, draft);
-        let body_fixed = if draft.body.is_some() {
-            ENTRY_BODY_FIXED
-        } else {
-            0
-        };
+        let digests = entry::encode(&mut self.entries, draft);
         self.longest_body = self.longest_body.max(body_len);
+        let body_len = u32::try_from(body_len).expect("the hard limit fits 32 bits");
+        self.mark(start, draft, body_len, digests);
+        Ok(())
+    }
+
+    /// Adds an event whose body was removed before; `draft` has none.
+    pub(crate) fn push_removed(
+        &mut self,
+        draft: &Draft<'_>,
+        body_len: u32,
+        commitment: Digest,
+    ) -> Result<(), EventError> {
+        let (len, max) = (body_len as usize, BODY_BYTES_HARD_MAX);
+        if len > max {
+            return Err(EventError::BodyTooLong { len, max });
+        }
+        let (len, max) = (draft.meta.len(), META_BYTES_MAX);
+        if len > max {
+            return Err(EventError::MetaTooLong { len, max });
+        }
+        let start = self.entries.len();
+        let digest = entry::encode_removed(&mut self.entries, draft, body_len, &commitment);
+        self.mark(start, draft, body_len, (digest, commitment));
+        Ok(())
+    }
+
+    fn mark(&mut self, start: usize, draft: &Draft<'_>, body_len: u32, digests: (Digest, Digest)) {
+        let names = start + entry::descriptor_start(&self.entries[start..]) + DESCRIPTOR_FIXED;
         self.marks.push(Mark {
             start,
             end: self.entries.len(),
-            stream_start: start + ENTRY_FIXED + body_fixed + DESCRIPTOR_FIXED,
+            stream_start: names,
             stream_len: u8::try_from(draft.stream.len()).expect("names are checked"),
             kind: draft.kind,
-            body_len: u32::try_from(body_len).expect("the hard limit fits 32 bits"),
-            descriptor,
-            body,
+            body_len,
+            descriptor: digests.0,
+            body: digests.1,
         });
-        Ok(())
     }
 }
 

@@ -19,6 +19,7 @@ use std::path::Path;
 use crate::backend::index_files::INDEX_DIR;
 use crate::backend::sled::{CREATING_DIR, HEAD_FILE, VOLUMES_DIR, sync_dir};
 use crate::error::OpenError;
+use crate::maintenance::marker;
 use crate::snapshot::SNAPSHOTS_DIR;
 use crate::tree::TREE_DIR;
 
@@ -47,6 +48,10 @@ pub(crate) fn inspect(dir: &Path) -> Result<Found, OpenError> {
             };
         }
     };
+    if let Some(marker) = marker::read(dir).map_err(|error| denied(dir, error))? {
+        let (dir, what) = (dir.to_path_buf(), marker::what(marker));
+        return Err(OpenError::Unfinished { dir, what });
+    }
     let mut found = Found::Nothing;
     let mut foreign = false;
     for entry in entries {

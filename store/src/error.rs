@@ -137,6 +137,15 @@ pub enum OpenError {
     /// There is no log and creating one was not asked for.
     #[error("there is no log in {}", .0.display())]
     Missing(PathBuf),
+    /// The directory holds a backup, or a log that is being restored, that was
+    /// not finished. Back up into it again, or delete it and restore again.
+    #[error("{} holds {what} that was not finished", dir.display())]
+    Unfinished {
+        /// The directory.
+        dir: PathBuf,
+        /// What it is.
+        what: &'static str,
+    },
     /// The directory holds something that is not a log. Nothing was written.
     #[error("{} holds other files than those of a log", .0.display())]
     Foreign(PathBuf),
@@ -190,6 +199,12 @@ pub enum OpenError {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ReadError {
+    /// The events were dropped by a pruning.
+    #[error("everything before sequence {first} was pruned")]
+    Pruned {
+        /// The first sequence that the log holds.
+        first: u64,
+    },
     /// What is stored is not what was written.
     #[error("the log is corrupt at sequence {seq}: {what}")]
     Corrupt {

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use crate::digest::Digest;
 use crate::format::entry::Entry;
 use crate::format::header::{FLAG_LAST_OF_GROUP, HEADER_LEN, RecordKind};
-use crate::format::internal::{Genesis, Resumed};
+use crate::format::internal::{Genesis, Pruned, Redacted, Resumed};
 
 /// The body of an event that was read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,13 +17,15 @@ pub enum Body<'a> {
     None,
     /// The body.
     Present(&'a [u8]),
+    /// The event had one, which was removed by a redaction.
+    Removed,
 }
 
 impl<'a> Body<'a> {
     /// The bytes, if they are there.
     pub fn bytes(self) -> Option<&'a [u8]> {
         match self {
-            Self::None => None,
+            Self::None | Self::Removed => None,
             Self::Present(bytes) => Some(bytes),
         }
     }
@@ -105,10 +107,10 @@ impl Event {
 
     /// The body.
     pub fn body(&self) -> Body<'_> {
-        if self.entry.has_body() {
-            Body::Present(self.entry.body(&self.frame))
-        } else {
-            Body::None
+        match (self.entry.has_body(), self.entry.is_removed()) {
+            (false, _) => Body::None,
+            (true, true) => Body::Removed,
+            (true, false) => Body::Present(self.entry.body(&self.frame)),
         }
     }
 
@@ -117,21 +119,22 @@ impl Event {
         self.body().bytes().map(|body| self.frame.slice_ref(body))
     }
 
-    /// The body's length as the header has it.
+    /// The body's length as the header has it, also if it was removed.
     pub fn body_len(&self) -> u32 {
         self.entry.body_len
     }
 
-    /// The commitment to the body.
+    /// The commitment to the body, also if it was removed.
     pub fn body_commitment(&self) -> Option<Digest> {
         self.entry
             .has_body()
             .then(|| self.entry.commitment(&self.frame))
     }
 
-    /// The salt of the body's commitment.
+    /// The salt of the body's commitment; a removed body took it along.
     pub fn salt(&self) -> Option<[u8; 16]> {
-        self.entry.has_body().then(|| self.entry.salt(&self.frame))
+        let there = self.entry.has_body() && !self.entry.is_removed();
+        there.then(|| self.entry.salt(&self.frame))
     }
 
     /// The header's flags.
@@ -167,6 +170,16 @@ impl Event {
     /// What was lost before this record, if it resumes the log.
     pub fn resumed(&self) -> Option<Resumed> {
         (self.record_kind() == RecordKind::Resumed).then(|| Resumed::parse(self.meta()).ok())?
+    }
+
+    /// Whose body was removed, if this record says so.
+    pub fn redacted(&self) -> Option<Redacted> {
+        (self.record_kind() == RecordKind::Redacted).then(|| Redacted::parse(self.meta()).ok())?
+    }
+
+    /// What was dropped, if this record says so.
+    pub fn pruned(&self) -> Option<Pruned> {
+        (self.record_kind() == RecordKind::Pruned).then(|| Pruned::parse(self.meta()).ok())?
     }
 }
 

@@ -12,12 +12,13 @@ use std::path::Path;
 use crate::backend::BackendError;
 use crate::backend::sled::SledBackend;
 use crate::batch::Batch;
+use crate::digest::Digest;
 use crate::directory::{self, Found};
 use crate::error::{EventError, OpenError};
-use crate::event::Event;
+use crate::event::{Body, Event};
 use crate::format::entry::Draft;
 use crate::format::header::RecordKind;
-use crate::format::internal::{Genesis, Resumed};
+use crate::format::internal::{Genesis, Redacted, Resumed};
 use crate::log::open::{self, Bare};
 use crate::log::shared::Head;
 use crate::options::Options;
@@ -42,8 +43,35 @@ pub struct ImportEvent<'a> {
     pub key: Option<&'a [u8]>,
     /// The meta.
     pub meta: &'a [u8],
-    /// The salt and the body.
-    pub body: Option<(&'a [u8; 16], &'a [u8])>,
+    /// The body, or what is left of it.
+    pub body: ImportBody<'a>,
+}
+
+/// The body of a record to import.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ImportBody<'a> {
+    /// It never had one. An empty body is none.
+    None,
+    /// A body that is there.
+    Present {
+        /// The salt of its commitment.
+        salt: &'a [u8; 16],
+        /// The body.
+        body: &'a [u8],
+    },
+    /// A body that a redaction removed.
+    Removed {
+        /// Its length in bytes, at least 1.
+        len: u32,
+        /// The commitment to it.
+        commitment: Digest,
+    },
+}
+
+impl<'a> From<Option<(&'a [u8; 16], &'a [u8])>> for ImportBody<'a> {
+    fn from(body: Option<(&'a [u8; 16], &'a [u8])>) -> Self {
+        body.map_or(Self::None, |(salt, body)| Self::Present { salt, body })
+    }
 }
 
 impl<'a> ImportEvent<'a> {
@@ -57,7 +85,13 @@ impl<'a> ImportEvent<'a> {
             kind: event.kind(),
             key: event.key(),
             meta: event.meta(),
-            body: salt.as_ref().zip(event.body().bytes()),
+            body: match event.body_commitment() {
+                Some(commitment) if event.body() == Body::Removed => ImportBody::Removed {
+                    len: event.body_len(),
+                    commitment,
+                },
+                _ => salt.as_ref().zip(event.body().bytes()).into(),
+            },
         }
     }
 }
@@ -70,13 +104,29 @@ pub enum ImportError {
     #[error("there is a log already")]
     Exists,
     /// The first record is not genesis, or a later one is.
-    #[error("genesis has to be the first record and only that")]
+    #[error("genesis has to be the first record and only that; a pruned log can't be imported")]
     Genesis,
     /// A record of the log's own has a meta that can't be read.
     #[error("record {seq} is of an unknown form")]
     Internal {
         /// Its sequence.
         seq: u64,
+    },
+    /// The record says that what came before it was pruned. What is left of a
+    /// pruned log can't be imported: it has no genesis, and sequences would
+    /// start anew. Back the directory up, and restore it, instead.
+    #[error("record {seq} is of a pruned log: back it up and restore it instead of importing it")]
+    Pruned {
+        /// Its sequence.
+        seq: u64,
+    },
+    /// A removed body has no length, or the record is one of the log's own.
+    #[error("record {seq} can't have had a body of {len} bytes")]
+    Removed {
+        /// Its sequence.
+        seq: u64,
+        /// The length that was given.
+        len: u32,
     },
     /// Time goes back.
     #[error("record {seq} is earlier than the one before")]
@@ -169,15 +219,34 @@ impl Importer {
             running.writer.identity.incarnation = resumed.incarnation;
             running.head_file.incarnation = resumed.incarnation;
         }
+        match event.record_kind {
+            RecordKind::Pruned => return Err(ImportError::Pruned { seq }),
+            RecordKind::Redacted if Redacted::parse(event.meta).is_err() => {
+                return Err(ImportError::Internal { seq });
+            }
+            _ => {}
+        }
         self.batch.clear();
-        self.batch.push_draft(&Draft {
+        let draft = Draft {
             kind: event.record_kind,
             stream: event.stream.as_bytes(),
             type_name: event.kind.as_bytes(),
             key: event.key.unwrap_or_default(),
             meta: event.meta,
-            body: event.body.filter(|(_, body)| !body.is_empty()),
-        })?;
+            body: match event.body {
+                ImportBody::Present { salt, body } if !body.is_empty() => Some((salt, body)),
+                _ => None,
+            },
+        };
+        match event.body {
+            ImportBody::Removed { len, commitment } => {
+                if len == 0 || event.record_kind != RecordKind::Event {
+                    return Err(ImportError::Removed { seq, len });
+                }
+                self.batch.push_removed(&draft, len, commitment)?;
+            }
+            _ => self.batch.push_draft(&draft)?,
+        }
         running
             .numbering
             .number(&self.batch, event.time, !event.last_of_group);

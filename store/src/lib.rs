@@ -121,6 +121,13 @@
 //! sequence. They are bound to the chain hash there, and refused by a log that
 //! does not have that event.
 //!
+//! # Maintenance
+//!
+//! [`EventLog::redact`] removes a body for good and keeps the chain,
+//! [`EventLog::prune`] drops the oldest volumes, [`EventLog::backup`] copies a
+//! running log and [`restore`] brings the copy back. `docs/maintenance.md` says
+//! what each of them guarantees, and what a crash in the middle leaves.
+//!
 //! # On disk
 //!
 //! A directory of [sled](https://docs.rs/sled) databases, 64 MiB each, of which
@@ -143,6 +150,7 @@ pub mod format;
 mod import;
 mod index;
 mod log;
+mod maintenance;
 pub mod note;
 mod offline;
 mod options;
@@ -157,6 +165,7 @@ mod tree;
 
 pub use batch::{Batch, CONDITIONS_MAX, NewEvent};
 pub use digest::{Digest, body_commitment, chain_hash, descriptor_digest};
+pub use ed25519_dalek::SigningKey;
 pub use error::{AppendError, EventError, OpenError, ReadError, SnapshotError};
 pub use event::{Body, Event};
 pub use expected::ExpectedVersion;
@@ -164,14 +173,19 @@ pub use filter::Filter;
 pub use format::descriptor::{META_BYTES_MAX, NAME_BYTES_MAX};
 pub use format::entry::BODY_BYTES_HARD_MAX;
 pub use format::header::{Header, RecordKind};
-pub use format::internal::{Genesis, Resumed};
-pub use import::{ImportError, ImportEvent, Importer};
+pub use format::internal::{Genesis, Pruned, REASON_BYTES_MAX, Redacted, Resumed};
+pub use import::{ImportBody, ImportError, ImportEvent, Importer};
 pub use log::EventLog;
 pub use log::identity::{LogId, LogIdentity};
 pub use log::shared::Head;
 pub use log::ticket::Ticket;
 #[cfg(feature = "async")]
 pub use log::wakers::TicketFuture;
+pub use maintenance::backup::{BackupOptions, BackupProgress, BackupReport};
+pub use maintenance::error::{BackupError, PruneError, RedactError, RestoreError, SignError};
+pub use maintenance::prune::PruneReport;
+pub use maintenance::redact::{REDACTIONS_MAX, RedactReport, Redaction};
+pub use maintenance::restore::{RestoreOptions, RestoreReport, restore};
 pub use offline::OfflineLog;
 pub use offline::verify::{VerifyError, VerifyOptions, VerifyProgress, VerifyReport, verify};
 pub use options::{Clock, KEY_WINDOW_MAX, Options};

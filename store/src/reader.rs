@@ -207,7 +207,7 @@ impl Iterator for Reader {
         match step {
             Ok(Step::Event(event)) => Some(Ok(event)),
             Ok(Step::Busy | Step::End) => None,
-            Err(fault) => Some(Err(fault.into())),
+            Err(fault) => Some(Err(self.store.explain(self.next_seq, fault))),
         }
     }
 }
@@ -222,12 +222,15 @@ impl fmt::Debug for Reader {
     }
 }
 
-/// Reads events backwards, down to genesis. It stops for good after an error.
+/// Reads events backwards, down to genesis or to where the log was pruned. It
+/// stops for good after an error.
 pub struct BackwardReader {
     store: Arc<Store>,
     /// The highest sequence that is not looked at yet; `None` when genesis was.
     next_seq: Option<u64>,
     filter: Filter,
+    /// Whether a frame has been read.
+    begun: bool,
     volume: Option<(u64, Arc<dyn Volume>)>,
     /// The events of the current frame that are still to come, ascending.
     events: Vec<Event>,
@@ -239,6 +242,7 @@ impl BackwardReader {
             store,
             next_seq: Some(from),
             filter: Filter::new(),
+            begun: false,
             volume: None,
             events: Vec::new(),
         }
@@ -290,9 +294,15 @@ impl Iterator for BackwardReader {
                 Err(fault) => {
                     self.next_seq = None;
                     self.events.clear();
-                    return Some(Err(fault.into()));
+                    return match self.store.explain(seq, fault) {
+                        // What was pruned is not there to be read; that is an
+                        // error only for who asks for it.
+                        ReadError::Pruned { .. } if self.begun => None,
+                        error => Some(Err(error)),
+                    };
                 }
             }
+            self.begun = true;
         }
         self.events.pop().map(Ok)
     }

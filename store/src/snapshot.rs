@@ -151,8 +151,58 @@ impl SnapshotShelf {
         Ok(found)
     }
 
+    /// Keeps a snapshot of another shelf, whatever others there are.
+    pub(crate) fn copy_in(&self, info: &SnapshotInfo, bytes: &[u8]) -> Result<(), SnapshotError> {
+        match self {
+            Self::Directory(root) => {
+                let there = self.read(&info.name, info.seq, u64::MAX);
+                let file = encode(info, bytes);
+                if there.is_ok_and(|there| there == file) {
+                    return Ok(());
+                }
+                Ok(put_file(root, info, &file)?)
+            }
+            Self::Memory(_) => self.put(info, bytes).map(drop),
+        }
+    }
+
+    /// The names that there are snapshots of, ascending.
+    pub(crate) fn names(&self) -> io::Result<Vec<String>> {
+        let root = match self {
+            Self::Directory(root) => root,
+            Self::Memory(files) => {
+                let mut names: Vec<_> = files.lock().keys().map(|(name, _)| name.clone()).collect();
+                names.dedup();
+                return Ok(names);
+            }
+        };
+        let mut names = Vec::new();
+        let entries = match fs::read_dir(root) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(names),
+            Err(error) => return Err(error),
+        };
+        for entry in entries {
+            let name = entry?.file_name();
+            let name = name.to_str().filter(|name| check_name(name).is_ok());
+            names.extend(name.map(str::to_owned));
+        }
+        names.sort_unstable();
+        Ok(names)
+    }
+
+    /// The readable snapshots of any name that stand for events from `seq` on.
+    pub(crate) fn taken_from(&self, seq: u64) -> io::Result<Vec<SnapshotInfo>> {
+        let mut found = Vec::new();
+        for name in self.names()? {
+            let listed = self.list(&name).map_err(io::Error::other)?;
+            found.extend(listed.into_iter().filter(|info| info.seq >= seq));
+        }
+        Ok(found)
+    }
+
     /// The sequences that there are files for, ascending.
-    fn sequences(&self, name: &str) -> io::Result<Vec<u64>> {
+    pub(crate) fn sequences(&self, name: &str) -> io::Result<Vec<u64>> {
         let root = match self {
             Self::Directory(root) => root,
             Self::Memory(files) => {
@@ -199,7 +249,7 @@ impl SnapshotShelf {
         }
     }
 
-    fn remove(&self, name: &str, seq: u64) -> io::Result<()> {
+    pub(crate) fn remove(&self, name: &str, seq: u64) -> io::Result<()> {
         match self {
             Self::Directory(root) => fs::remove_file(path(root, name, seq)),
             Self::Memory(files) => {

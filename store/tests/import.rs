@@ -6,8 +6,8 @@ use std::path::Path;
 
 use support::{fill, still};
 use vsm_store::{
-    EventLog, Head, ImportError, ImportEvent, Importer, OfflineLog, Options, RecordKind,
-    VerifyOptions, verify,
+    EventLog, Head, ImportBody, ImportError, ImportEvent, Importer, OfflineLog, Options,
+    RecordKind, VerifyOptions, verify,
 };
 
 fn small() -> Options {
@@ -83,7 +83,7 @@ fn what_can_not_be_imported_is_named() {
         kind: "k",
         key: None,
         meta: b"",
-        body: None,
+        body: ImportBody::None,
     };
     let mut importer = Importer::create(dir.path().join("a"), small()).expect("it starts");
     assert!(matches!(importer.push(&record), Err(ImportError::Genesis)));

@@ -67,7 +67,7 @@ pub fn write_with(
             kind: record.message.payload.kind(),
             key: None,
             meta: &meta,
-            body: salt.as_ref().zip(body),
+            body: salt.as_ref().zip(body).into(),
         })
         .expect("the event is taken");
     }

@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::ops::Bound;
+use std::path::Path;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use parking_lot::RwLock;
 
-use super::{Backend, BackendError, Change, ReadAt, Volume};
+use super::{Backend, BackendError, Change, ReadAt, Volume, Fill};
 use crate::format::keys;
 use crate::format::slot::SLOT_LEN;
 
@@ -16,7 +17,9 @@ use crate::format::slot::SLOT_LEN;
 pub(crate) struct MemoryBackend {
     volumes: RwLock<BTreeMap<u64, Arc<MemoryVolume>>>,
     indexes: RwLock<BTreeMap<u64, Bytes>>,
+    revisions: RwLock<BTreeMap<u64, u32>>,
     head: RwLock<Option<[[u8; SLOT_LEN]; 2]>>,
+    intent: RwLock<Option<Vec<u8>>>,
 }
 
 #[derive(Default)]
@@ -113,6 +116,23 @@ impl Backend for MemoryBackend {
         }
     }
 
+    fn replace(&self, first_seq: u64, fill: Fill<'_>) -> Result<(), BackendError> {
+        let volume = Arc::new(MemoryVolume::default());
+        fill(&*volume)?;
+        self.volumes.write().insert(first_seq, volume);
+        *self.revisions.write().entry(first_seq).or_default() += 1;
+        Ok(())
+    }
+
+    fn revision(&self, first_seq: u64) -> Result<u32, BackendError> {
+        let revisions = self.revisions.read();
+        Ok(revisions.get(&first_seq).copied().unwrap_or(0))
+    }
+
+    fn clean(&self) -> Result<(), BackendError> {
+        Ok(())
+    }
+
     fn remove(&self, first_seq: u64) -> Result<(), BackendError> {
         self.volumes.write().remove(&first_seq);
         Ok(())
@@ -140,6 +160,19 @@ impl Backend for MemoryBackend {
 
     fn head(&self) -> Result<Option<[[u8; SLOT_LEN]; 2]>, BackendError> {
         Ok(*self.head.read())
+    }
+
+    fn intent(&self) -> Result<Option<Vec<u8>>, BackendError> {
+        Ok(self.intent.read().clone())
+    }
+
+    fn set_intent(&self, bytes: Option<&[u8]>) -> Result<(), BackendError> {
+        *self.intent.write() = bytes.map(<[u8]>::to_vec);
+        Ok(())
+    }
+
+    fn dir(&self) -> Option<&Path> {
+        None
     }
 
     fn write_head(&self, slot: usize, bytes: &[u8; SLOT_LEN]) -> Result<(), BackendError> {

@@ -8,8 +8,10 @@
 pub(crate) mod index_files;
 pub(crate) mod memory;
 pub(crate) mod sled;
+pub(crate) mod volume_name;
 
 use std::io;
+use std::path::Path;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -55,6 +57,9 @@ pub(crate) trait Volume: Send + Sync {
     fn sync(&self) -> Result<(), BackendError>;
 }
 
+/// Fills a volume that is being built.
+pub(crate) type Fill<'a> = &'a mut dyn FnMut(&dyn Volume) -> Result<(), BackendError>;
+
 /// A file that is read here and there.
 pub(crate) trait ReadAt: Send + Sync {
     /// Its length in bytes.
@@ -73,7 +78,15 @@ pub(crate) trait Backend: Send + Sync {
     /// Opens a volume that exists. Opening one that is open is the caller's
     /// mistake.
     fn open(&self, first_seq: u64) -> Result<Arc<dyn Volume>, BackendError>;
-    /// Deletes a closed volume.
+    /// Builds a volume anew beside the one there and puts it in its place,
+    /// durably: after a crash the one or the other is there, whole. Whoever has
+    /// the old one open goes on reading it.
+    fn replace(&self, first_seq: u64, fill: Fill<'_>) -> Result<(), BackendError>;
+    /// How often a volume was replaced.
+    fn revision(&self, first_seq: u64) -> Result<u32, BackendError>;
+    /// Deletes what was replaced, and what was left of work that was cut short.
+    fn clean(&self) -> Result<(), BackendError>;
+    /// Deletes a volume. Whoever has it open may go on reading it.
     fn remove(&self, first_seq: u64) -> Result<(), BackendError>;
     /// The first sequences of the volumes that have an index file, whether or
     /// not the volume is there, ascending.
@@ -87,6 +100,12 @@ pub(crate) trait Backend: Send + Sync {
     fn remove_index(&self, first_seq: u64) -> Result<(), BackendError>;
     /// The head file's slots; `None` if there is no head file.
     fn head(&self) -> Result<Option<[[u8; SLOT_LEN]; 2]>, BackendError>;
+    /// What [`set_intent`](Self::set_intent) kept.
+    fn intent(&self) -> Result<Option<Vec<u8>>, BackendError>;
+    /// Keeps a few bytes beside the volumes, durably and whole, or none.
+    fn set_intent(&self, bytes: Option<&[u8]>) -> Result<(), BackendError>;
+    /// The directory that it is all in, if it is in one.
+    fn dir(&self) -> Option<&Path>;
     /// Writes one slot and syncs it; creates the file if need be.
     fn write_head(&self, slot: usize, bytes: &[u8; SLOT_LEN]) -> Result<(), BackendError>;
     /// Where the roots of the tree's complete subtrees are kept. They are

@@ -31,7 +31,9 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use parking_lot::Mutex;
 
-use super::{Backend, BackendError, Change, ReadAt, Volume, index_files};
+use super::{Backend, BackendError, Change, ReadAt, Volume, index_files, Fill};
+use super::volume_name::{current_revision, list_volumes, revisions, volume_name, volume_path};
+use crate::fault::{fault, fault_io};
 use crate::format::keys;
 use crate::format::slot::SLOT_LEN;
 use crate::tree::Tiles;
@@ -46,6 +48,15 @@ const HEAD_CREATING: &str = "head.creating";
 pub(crate) const CREATING_DIR: &str = "creating";
 /// The length of sled's segments, its default.
 const SEGMENT_BYTES: i64 = 512 * 1024;
+/// Where a revision of a volume is built; another folder than the one above,
+/// which the writer may need at the same time.
+const REWRITING_DIR: &str = "rewriting";
+/// What a folder's name starts with while it is deleted.
+const REMOVING: &str = "removing.";
+/// What maintenance is at work on.
+pub(crate) const INTENT_FILE: &str = "maintenance.pending";
+/// Where that file is built before it gets its name.
+const INTENT_CREATING: &str = "maintenance.pending.creating";
 /// How long opening waits for sled to let go of a volume that was just closed.
 const LOCK_PATIENCE: Duration = Duration::from_secs(2);
 
@@ -77,19 +88,47 @@ impl SledBackend {
         sync_dir(&self.dir)
     }
 
-    fn volume_dir(&self, first_seq: u64) -> PathBuf {
-        self.dir.join(VOLUMES_DIR).join(volume_name(first_seq))
+    /// Builds a revision of a volume under a name that means nothing, and
+    /// gives it its own when it is whole and on the device. One that has the
+    /// name already is deleted.
+    pub(crate) fn build(
+        &self,
+        first_seq: u64,
+        revision: u32,
+        fill: Fill<'_>,
+    ) -> Result<(), BackendError> {
+        let volumes = self.dir.join(VOLUMES_DIR);
+        let beside = volumes.join(REWRITING_DIR);
+        if beside.exists() {
+            fs::remove_dir_all(&beside)?;
+        }
+        fs::create_dir(&beside)?;
+        let volume = SledVolume::open(&beside, self.cache_bytes)?;
+        fill(&volume)?;
+        volume.sync()?;
+        // Closed before it moves: sled keeps its path.
+        drop(volume);
+        sync_tree(&beside)?;
+        fault_io!("before-revision");
+        let target = volumes.join(volume_name(first_seq, revision));
+        if target.exists() {
+            discard(&target)?;
+        }
+        fs::rename(&beside, target)?;
+        sync_dir(&volumes)?;
+        fault!("after-revision");
+        Ok(())
     }
-}
 
-/// The folder name of the volume that starts at `first_seq`.
-pub(crate) fn volume_name(first_seq: u64) -> String {
-    format!("{first_seq:020}")
-}
-
-/// The first sequences of the volumes in a log's directory, ascending.
-pub(crate) fn list_volumes(dir: &Path) -> io::Result<Vec<u64>> {
-    list_numbered(&dir.join(VOLUMES_DIR))
+    /// Deletes all revisions of a volume but one.
+    pub(crate) fn keep_only(&self, first_seq: u64, revision: u32) -> io::Result<()> {
+        let volumes = self.dir.join(VOLUMES_DIR);
+        let found = revisions(&self.dir)?.remove(&first_seq);
+        for old in found.into_iter().flatten().filter(|old| *old != revision) {
+            discard(&volumes.join(volume_name(first_seq, old)))?;
+        }
+        Ok(())
+    }
 }
 
 /// The sequences that things in a folder are named by, ascending; none if the
@@ -108,6 +147,45 @@ pub(crate) fn list_numbered(folder: &Path) -> io::Result<Vec<u64>> {
     }
     found.sort_unstable();
     Ok(found)
+}
+
+/// Deletes a folder of the volumes in two steps: it first takes a name that
+/// means nothing, so that a crash leaves it whole or meaningless.
+fn discard(path: &Path) -> io::Result<()> {
+    let (Some(volumes), Some(name)) = (path.parent(), path.file_name().and_then(|n| n.to_str()))
+    else {
+        return Err(io::Error::from(io::ErrorKind::InvalidInput));
+    };
+    let aside = volumes.join(format!("{REMOVING}{name}"));
+    if aside.exists() {
+        fs::remove_dir_all(&aside)?;
+    }
+    fs::rename(path, &aside)?;
+    sync_dir(volumes)?;
+    fs::remove_dir_all(&aside)?;
+    sync_dir(volumes)
+}
+
+/// Makes a folder and all files below it durable.
+pub(crate) fn sync_tree(dir: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(dir)? {
+        let entry = entry?;
+        if entry.file_type()?.is_dir() {
+            sync_tree(&entry.path())?;
+        } else {
+            File::open(entry.path())?.sync_all()?;
+        }
+    }
+    sync_dir(dir)
+}
+
+/// Writes a file beside its place, syncs it and moves it there: after a crash
+/// the old content is there or the new.
+pub(crate) fn put_file(path: &Path, beside: &Path, bytes: &[u8]) -> io::Result<()> {
+    fs::write(beside, bytes)?;
+    File::open(beside)?.sync_all()?;
+    fs::rename(beside, path)?;
+    path.parent().map_or(Ok(()), sync_dir)
 }
 
 /// Reads the head file's slots; a short file reads as zeros behind its end.
@@ -151,14 +229,14 @@ impl Backend for SledBackend {
         sync_dir(&beside)?;
         // Closed before it moves: sled keeps its path.
         volume.close()?;
-        let dir = self.volume_dir(first_seq);
+        let dir = volumes.join(volume_name(first_seq, 0));
         fs::rename(&beside, &dir)?;
         sync_dir(&volumes)?;
         Ok(Arc::new(SledVolume::open(&dir, self.cache_bytes)?))
     }
 
     fn open(&self, first_seq: u64) -> Result<Arc<dyn Volume>, BackendError> {
-        let dir = self.volume_dir(first_seq);
+        let dir = volume_path(&self.dir, first_seq)?;
         if !dir.join("db").exists() {
             return Err(BackendError::Corrupt(format!(
                 "volume {first_seq} has no database"
@@ -168,8 +246,44 @@ impl Backend for SledBackend {
     }
 
     fn remove(&self, first_seq: u64) -> Result<(), BackendError> {
-        fs::remove_dir_all(self.volume_dir(first_seq))?;
-        Ok(sync_dir(&self.dir.join(VOLUMES_DIR))?)
+        let volumes = self.dir.join(VOLUMES_DIR);
+        // Ascending: were the one that counts the first to go, a crash would
+        // leave an older one in its place.
+        let found = revisions(&self.dir)?.remove(&first_seq);
+        for revision in found.into_iter().flatten() {
+            discard(&volumes.join(volume_name(first_seq, revision)))?;
+        }
+        Ok(())
+    }
+
+    fn replace(&self, first_seq: u64, fill: Fill<'_>) -> Result<(), BackendError> {
+        let revision = current_revision(&self.dir, first_seq)?;
+        let next = revision.checked_add(1).ok_or_else(|| {
+            BackendError::Corrupt(format!("volume {first_seq} has an impossible revision"))
+        })?;
+        self.build(first_seq, next, fill)
+    }
+
+    fn revision(&self, first_seq: u64) -> Result<u32, BackendError> {
+        Ok(current_revision(&self.dir, first_seq)?)
+    }
+
+    fn clean(&self) -> Result<(), BackendError> {
+        let volumes = self.dir.join(VOLUMES_DIR);
+        for (first_seq, revisions) in revisions(&self.dir)? {
+            if let Some(current) = revisions.last() {
+                self.keep_only(first_seq, *current)?;
+            }
+        }
+        for entry in fs::read_dir(&volumes)? {
+            let entry = entry?;
+            let name = entry.file_name();
+            let name = name.to_str().unwrap_or_default();
+            if name == REWRITING_DIR || name.starts_with(REMOVING) {
+                fs::remove_dir_all(entry.path())?;
+            }
+        }
+        Ok(sync_dir(&volumes)?)
     }
 
     fn indexes(&self) -> Result<Vec<u64>, BackendError> {
@@ -190,6 +304,32 @@ impl Backend for SledBackend {
 
     fn head(&self) -> Result<Option<[[u8; SLOT_LEN]; 2]>, BackendError> {
         Ok(read_head(&self.dir)?)
+    }
+
+    fn intent(&self) -> Result<Option<Vec<u8>>, BackendError> {
+        match fs::read(self.dir.join(INTENT_FILE)) {
+            Ok(bytes) => Ok(Some(bytes)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn set_intent(&self, bytes: Option<&[u8]>) -> Result<(), BackendError> {
+        let path = self.dir.join(INTENT_FILE);
+        match bytes {
+            Some(bytes) => put_file(&path, &self.dir.join(INTENT_CREATING), bytes)?,
+            None => {
+                if path.exists() {
+                    fs::remove_file(path)?;
+                }
+                sync_dir(&self.dir)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn dir(&self) -> Option<&Path> {
+        Some(&self.dir)
     }
 
     fn write_head(&self, slot: usize, bytes: &[u8; SLOT_LEN]) -> Result<(), BackendError> {

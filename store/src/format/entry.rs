@@ -3,7 +3,7 @@
 //!
 //! ```text
 //!   0  u8   kind              as in the header
-//!   1  u8   placement         0 body inline
+//!   1  u8   placement         0 body inline, 1 body removed
 //!   2  u16  flags             as in the header
 //!   4  u32  body length
 //!   8  u64  time
@@ -11,9 +11,12 @@
 //!  24  [4]  tag               first four bytes of the event's chain hash
 //!  28  u32  descriptor length
 //!  32  [32] body commitment   ┐ only with flag "has body"
-//!  64  [16] salt              ┘
-//!      descriptor, then body
+//!  64  [16] salt              ┘ and only with placement 0
+//!      descriptor, then body unless it was removed
 //! ```
+//!
+//! A removed body leaves its length and commitment, which the header needs,
+//! and takes its salt along, without which nobody can guess it from there.
 //!
 //! The sequence follows from the frame, the descriptor digest from the
 //! descriptor, the previous chain hash from the entry before. The tag makes a
@@ -28,6 +31,10 @@ use crate::digest::{Digest, body_commitment, descriptor_digest};
 pub(crate) const ENTRY_FIXED: usize = 32;
 /// The length of commitment and salt.
 pub(crate) const ENTRY_BODY_FIXED: usize = 48;
+/// The length of the commitment alone.
+const COMMITMENT_LEN: usize = 32;
+const PLACEMENT_INLINE: u8 = 0;
+const PLACEMENT_REMOVED: u8 = 1;
 /// The longest body that any option allows.
 pub const BODY_BYTES_HARD_MAX: usize = 64 * 1024 * 1024;
 /// The longest entry.
@@ -45,6 +52,7 @@ pub(crate) struct Entry {
     pub(crate) stream_version: u64,
     pub(crate) tag: [u8; 4],
     pub(crate) descriptor: Descriptor,
+    removed: bool,
     start: u32,
     descriptor_len: u32,
 }
@@ -60,10 +68,12 @@ impl Entry {
             return Err(Malformed("entry is cut short"));
         }
         let kind = RecordKind::from_u8(raw[0]).ok_or(Malformed("entry is of an unknown kind"))?;
-        if raw[1] != 0 {
-            return Err(Malformed("entry has an unknown placement"));
-        }
         let flags = u16_at(raw, 2);
+        let removed = match raw[1] {
+            PLACEMENT_INLINE => false,
+            PLACEMENT_REMOVED if flags & FLAG_HAS_BODY != 0 => true,
+            _ => return Err(Malformed("entry has an unknown placement")),
+        };
         if flags & !FLAGS_KNOWN != 0 {
             return Err(Malformed("entry has unknown flags"));
         }
@@ -73,11 +83,10 @@ impl Entry {
             return Err(Malformed("entry has an impossible body length"));
         }
         let descriptor_len = u32_at(raw, 28);
-        let descriptor_start = ENTRY_FIXED + if has_body { ENTRY_BODY_FIXED } else { 0 };
+        let descriptor_start = descriptor_start(raw);
         let descriptor_end = descriptor_start + descriptor_len as usize;
-        if descriptor_len as usize > DESCRIPTOR_MAX
-            || descriptor_end + body_len as usize > raw.len()
-        {
+        let stored_len = if removed { 0 } else { body_len as usize };
+        if descriptor_len as usize > DESCRIPTOR_MAX || descriptor_end + stored_len > raw.len() {
             return Err(Malformed("entry is longer than its frame"));
         }
         let descriptor = Descriptor::parse(&raw[descriptor_start..descriptor_end])?;
@@ -89,6 +98,7 @@ impl Entry {
             stream_version: u64_at(raw, 16),
             tag: [raw[24], raw[25], raw[26], raw[27]],
             descriptor,
+            removed,
             start: u32::try_from(start).map_err(|_| Malformed("frame is too long"))?,
             descriptor_len,
         })
@@ -96,15 +106,32 @@ impl Entry {
 
     /// Where the entry ends.
     pub(crate) fn end(&self) -> usize {
-        self.descriptor_end() + self.body_len as usize
+        self.descriptor_end() + self.stored_body_len()
     }
 
     pub(crate) fn has_body(&self) -> bool {
         self.flags & FLAG_HAS_BODY != 0
     }
 
+    /// Whether the event had a body that was removed.
+    pub(crate) fn is_removed(&self) -> bool {
+        self.removed
+    }
+
+    fn stored_body_len(&self) -> usize {
+        if self.removed {
+            0
+        } else {
+            self.body_len as usize
+        }
+    }
+
     fn descriptor_start(&self) -> usize {
-        let body = if self.has_body() { ENTRY_BODY_FIXED } else { 0 };
+        let body = match (self.has_body(), self.removed) {
+            (false, _) => 0,
+            (true, true) => COMMITMENT_LEN,
+            (true, false) => ENTRY_BODY_FIXED,
+        };
         self.start as usize + ENTRY_FIXED + body
     }
 
@@ -133,9 +160,10 @@ impl Entry {
         }
     }
 
+    /// The salt, or zeros without a body that is there.
     pub(crate) fn salt(&self, bytes: &[u8]) -> [u8; 16] {
         let mut salt = [0; 16];
-        if self.has_body() {
+        if self.has_body() && !self.removed {
             let at = self.start as usize + ENTRY_FIXED + 32;
             salt.copy_from_slice(&bytes[at..at + 16]);
         }
@@ -157,11 +185,37 @@ impl Entry {
         }
     }
 
-    /// Whether the stored body is the one committed to.
+    /// Whether the stored body, if there is one, is the one committed to.
     pub(crate) fn body_fits(&self, bytes: &[u8]) -> bool {
         !self.has_body()
+            || self.removed
             || body_commitment(&self.salt(bytes), self.body(bytes)) == self.commitment(bytes)
     }
+}
+
+impl Entry {
+    /// Appends the entry to `out` as it is, or without salt and body.
+    pub(crate) fn copy(&self, bytes: &[u8], without_body: bool, out: &mut Vec<u8>) {
+        let start = self.start as usize;
+        if !without_body || !self.has_body() || self.removed {
+            out.extend_from_slice(&bytes[start..self.end()]);
+            return;
+        }
+        let at = out.len();
+        out.extend_from_slice(&bytes[start..start + ENTRY_FIXED + COMMITMENT_LEN]);
+        out[at + 1] = PLACEMENT_REMOVED;
+        out.extend_from_slice(self.descriptor_bytes(bytes));
+    }
+}
+
+/// Where the descriptor starts in an entry that starts at `raw[0]`.
+pub(crate) fn descriptor_start(raw: &[u8]) -> usize {
+    let body = match (u16_at(raw, 2) & FLAG_HAS_BODY != 0, raw[1]) {
+        (false, _) => 0,
+        (true, PLACEMENT_REMOVED) => COMMITMENT_LEN,
+        (true, _) => ENTRY_BODY_FIXED,
+    };
+    ENTRY_FIXED + body
 }
 
 /// What goes into a new entry; sequence, time, stream version and tag are
@@ -213,6 +267,25 @@ pub(crate) fn encode(out: &mut Vec<u8>, draft: &Draft<'_>) -> (Digest, Digest) {
         out.extend_from_slice(body);
     }
     (digest, commitment)
+}
+
+/// Appends an unnumbered entry whose body was removed before; `draft` has none.
+/// Returns its descriptor's digest.
+pub(crate) fn encode_removed(
+    out: &mut Vec<u8>,
+    draft: &Draft<'_>,
+    body_len: u32,
+    commitment: &Digest,
+) -> Digest {
+    let start = out.len();
+    let (digest, _) = encode(out, draft);
+    let descriptor = start + ENTRY_FIXED;
+    out.splice(descriptor..descriptor, commitment.0);
+    let fixed = &mut out[start..descriptor];
+    fixed[1] = PLACEMENT_REMOVED;
+    fixed[2..4].copy_from_slice(&FLAG_HAS_BODY.to_le_bytes());
+    fixed[4..8].copy_from_slice(&body_len.to_le_bytes());
+    digest
 }
 
 /// Writes what numbering decides into an entry that starts at `entry[0]`.

@@ -4,7 +4,7 @@
 //!
 //! ```text
 //!   0  u8   version            1
-//!   1  u8   kind               0 event, 1 genesis, 2 resumed
+//!   1  u8   kind               0 event, 1 genesis, 2 resumed, 3 redacted, 4 pruned
 //!   2  u16  flags              bit 0 last of its group, bit 1 has a body
 //!   4  u32  body length        bytes
 //!   8  u64  sequence           0 is genesis, then without a gap
@@ -44,6 +44,10 @@ pub enum RecordKind {
     Genesis = 1,
     /// The log went on after it had lost its tail: it names the loss.
     Resumed = 2,
+    /// The body of an event was removed: it names the event and the reason.
+    Redacted = 3,
+    /// Everything before a sequence was dropped: it names what stood there.
+    Pruned = 4,
 }
 
 impl RecordKind {
@@ -53,6 +57,8 @@ impl RecordKind {
             0 => Some(Self::Event),
             1 => Some(Self::Genesis),
             2 => Some(Self::Resumed),
+            3 => Some(Self::Redacted),
+            4 => Some(Self::Pruned),
             _ => None,
         }
     }

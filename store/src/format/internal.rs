@@ -11,7 +11,22 @@
 //!  32  [32] node key or zeros
 //!  64  u64  predecessor's sequence
 //!  72  [32] predecessor's chain hash or zeros
+//!
+//! redacted, 144 bytes and the reason    pruned, 152 bytes and the reason
+//!   0  u32  format = 1                    0  u32  format = 1
+//!   4  u32  length of the reason          4  u32  length of the reason
+//!   8  u64  sequence of the event         8  u64  first sequence that is kept
+//!  16  [32] its chain hash               16  u64  time of the event before
+//!  48  [32] commitment to its body       24  [32] chain hash of the event before
+//!  80       reason                       56  [32] tree root over all before
+//!      [64] signature or zeros           88       reason
+//!                                            [64] signature or zeros
 //! ```
+//!
+//! A reason is UTF-8 of at most [`REASON_BYTES_MAX`] bytes. The signature is
+//! Ed25519 (RFC 8032) with the log's node key over a fixed text for the kind,
+//! the log id, and all of the meta before the signature; zeros in a log
+//! without a node key.
 
 use super::{Malformed, digest_at, u32_at, u64_at};
 use crate::digest::Digest;
@@ -20,6 +35,12 @@ use crate::log::identity::{LogId, LogIdentity};
 const INTERNAL_FORMAT: u32 = 1;
 const GENESIS_LEN: usize = 104;
 const RESUMED_LEN: usize = 56;
+const REDACTED_FIXED: usize = 80;
+const PRUNED_FIXED: usize = 88;
+/// The length of a signature.
+pub(crate) const SIGNATURE_LEN: usize = 64;
+/// The longest reason of a redaction or a pruning, in bytes.
+pub const REASON_BYTES_MAX: usize = 1024;
 
 /// What genesis says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -102,4 +123,123 @@ impl Resumed {
             lost_head: digest_at(meta, 24),
         })
     }
+}
+
+/// What a record says about an event whose body it removes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Redacted {
+    /// The event's sequence.
+    pub seq: u64,
+    /// The event's chain hash.
+    pub chain_hash: Digest,
+    /// The commitment to the body, as the event's header has it.
+    pub body_commitment: Digest,
+    /// Why, in the words of whoever removed it.
+    pub reason: String,
+    /// The node's signature; zeros in a log without a node key.
+    pub signature: [u8; SIGNATURE_LEN],
+}
+
+impl Redacted {
+    /// What a signature is over, but for the log id.
+    pub(crate) fn unsigned(&self) -> Vec<u8> {
+        let mut out = Vec::with_capacity(REDACTED_FIXED + self.reason.len() + SIGNATURE_LEN);
+        out.extend_from_slice(&INTERNAL_FORMAT.to_le_bytes());
+        out.extend_from_slice(&reason_len(&self.reason).to_le_bytes());
+        out.extend_from_slice(&self.seq.to_le_bytes());
+        out.extend_from_slice(&self.chain_hash.0);
+        out.extend_from_slice(&self.body_commitment.0);
+        out.extend_from_slice(self.reason.as_bytes());
+        out
+    }
+
+    pub(crate) fn encode(&self) -> Vec<u8> {
+        let mut out = self.unsigned();
+        out.extend_from_slice(&self.signature);
+        out
+    }
+
+    /// Reads the meta of a redacted record.
+    pub(crate) fn parse(meta: &[u8]) -> Result<Self, Malformed> {
+        let unknown = Malformed("redacted record is of an unknown form");
+        let (reason, signature) = reason_and_signature(meta, REDACTED_FIXED).ok_or(unknown)?;
+        Ok(Self {
+            seq: u64_at(meta, 8),
+            chain_hash: digest_at(meta, 16),
+            body_commitment: digest_at(meta, 48),
+            reason,
+            signature,
+        })
+    }
+}
+
+/// What a record says about the events that it drops from the front of the
+/// log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pruned {
+    /// The first sequence that is kept.
+    pub first_kept: u64,
+    /// The time of the event before it.
+    pub time_before: u64,
+    /// The chain hash of the event before it.
+    pub hash_before: Digest,
+    /// The root of the tree over everything before it.
+    pub root_before: Digest,
+    /// Why, in the words of whoever dropped them.
+    pub reason: String,
+    /// The node's signature; zeros in a log without a node key.
+    pub signature: [u8; SIGNATURE_LEN],
+}
+
+impl Pruned {
+    /// What a signature is over, but for the log id.
+    pub(crate) fn unsigned(&self) -> Vec<u8> {
+        let mut out = Vec::with_capacity(PRUNED_FIXED + self.reason.len() + SIGNATURE_LEN);
+        out.extend_from_slice(&INTERNAL_FORMAT.to_le_bytes());
+        out.extend_from_slice(&reason_len(&self.reason).to_le_bytes());
+        out.extend_from_slice(&self.first_kept.to_le_bytes());
+        out.extend_from_slice(&self.time_before.to_le_bytes());
+        out.extend_from_slice(&self.hash_before.0);
+        out.extend_from_slice(&self.root_before.0);
+        out.extend_from_slice(self.reason.as_bytes());
+        out
+    }
+
+    pub(crate) fn encode(&self) -> Vec<u8> {
+        let mut out = self.unsigned();
+        out.extend_from_slice(&self.signature);
+        out
+    }
+
+    /// Reads the meta of a pruned record.
+    pub(crate) fn parse(meta: &[u8]) -> Result<Self, Malformed> {
+        let unknown = Malformed("pruned record is of an unknown form");
+        let (reason, signature) = reason_and_signature(meta, PRUNED_FIXED).ok_or(unknown)?;
+        Ok(Self {
+            first_kept: u64_at(meta, 8),
+            time_before: u64_at(meta, 16),
+            hash_before: digest_at(meta, 24),
+            root_before: digest_at(meta, 56),
+            reason,
+            signature,
+        })
+    }
+}
+
+fn reason_len(reason: &str) -> u32 {
+    u32::try_from(reason.len()).expect("reasons are checked against their limit")
+}
+
+/// The reason behind the fixed part, and the signature behind the reason.
+fn reason_and_signature(meta: &[u8], fixed: usize) -> Option<(String, [u8; SIGNATURE_LEN])> {
+    if meta.len() < fixed || u32_at(meta, 0) != INTERNAL_FORMAT {
+        return None;
+    }
+    let len = u32_at(meta, 4) as usize;
+    let (reason, signature) = meta[fixed..].split_at_checked(len)?;
+    if len > REASON_BYTES_MAX {
+        return None;
+    }
+    let reason = std::str::from_utf8(reason).ok()?.to_owned();
+    Some((reason, signature.try_into().ok()?))
 }

@@ -11,7 +11,7 @@
 //! | `descriptor` | stream, type, key and meta of an event                    |
 //! | `entry`      | an event as it is stored, without what can be recomputed  |
 //! | `frame`      | a run of entries, the unit of storage                     |
-//! | `internal`   | the metas of genesis and of a resumed log                 |
+//! | `internal`   | the metas of the log's own records                         |
 //! | `keys`       | the keys of a volume                                      |
 //! | `volume`     | a volume's header and seal                                |
 //! | `index`      | an index file beside a sealed volume; see there           |
@@ -22,6 +22,8 @@ pub(crate) mod entry;
 pub(crate) mod frame;
 #[cfg(test)]
 mod golden;
+#[cfg(test)]
+mod golden_maintenance;
 pub mod header;
 pub(crate) mod internal;
 pub(crate) mod keys;

@@ -39,10 +39,11 @@ use std::thread::{self, JoinHandle};
 
 use parking_lot::Mutex;
 
-use crate::batch::Batch;
+use crate::batch::{Batch, Mark};
 use crate::error::{AppendError, Fault, OpenError, ReadError, SnapshotError};
 use crate::event::Event;
 use crate::fault::fault;
+use crate::format::header::RecordKind;
 use crate::options::Options;
 use crate::reader::{BackwardReader, Reader};
 use crate::snapshot::SnapshotInfo;
@@ -99,7 +100,7 @@ impl EventLog {
         })
     }
 
-    fn shared(&self) -> &Shared {
+    pub(crate) fn shared(&self) -> &Shared {
         &self.inner.shared
     }
 
@@ -316,6 +317,11 @@ impl EventLog {
 
     /// The chain hash of a durable event.
     pub fn chain_hash(&self, seq: u64) -> Result<crate::Digest, ReadError> {
+        // Known, and what a snapshot of all that was pruned is bound to.
+        let first = self.first_seq();
+        if first > 0 && seq == first - 1 {
+            return Ok(self.shared().store.header(first)?.hash_before);
+        }
         let event = self.read(seq).hashed(true).next().transpose()?;
         let hash = event.and_then(|event| event.chain_hash());
         hash.ok_or_else(|| Fault::corrupt(seq, "event is missing").into())

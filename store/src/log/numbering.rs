@@ -59,6 +59,8 @@ pub(crate) struct Numbering {
     pub(crate) syncing: bool,
     /// Whether nothing will be handed over any more.
     pub(crate) writer_done: bool,
+    /// The active volume that is to be sealed though it is not full.
+    pub(crate) seal_asked: Option<u64>,
     /// When the head file has to be written next.
     pub(crate) head_due: Option<Instant>,
 }

@@ -17,7 +17,7 @@ use crate::error::{EventError, Fault, OpenError};
 use crate::format::entry::Draft;
 use crate::format::frame::FrameEncoder;
 use crate::format::header::RecordKind;
-use crate::format::internal::Genesis;
+use crate::format::internal::{Genesis, Resumed};
 use crate::format::keys;
 use crate::format::volume::VolumeHeader;
 use crate::index::active::VolumeStreams;
@@ -31,7 +31,8 @@ use crate::log::recover::{End, Recovered, recover};
 use crate::log::shared::Shared;
 use crate::log::store::Store;
 use crate::log::versions::Versions;
-use crate::log::writer::Writer;
+use crate::log::writer::{Writer, VolumeStreams};
+use crate::maintenance::finish::{Asked, at_open};
 use crate::options::Options;
 use crate::salt;
 use crate::snapshot::SnapshotShelf;
@@ -49,6 +50,8 @@ pub(crate) struct Bare {
     pub(crate) numbering: Numbering,
     pub(crate) writer: Writer,
     pub(crate) head_file: HeadFile,
+    /// What maintenance has recorded and could not be finished.
+    pub(crate) unfinished: Asked,
 }
 
 impl Bare {
@@ -63,6 +66,7 @@ impl Bare {
             numbering,
             writer,
             head_file,
+            unfinished: Asked::default(),
         }
     }
 
@@ -70,6 +74,15 @@ impl Bare {
     pub(crate) fn write(&mut self) -> Result<(), BackendError> {
         self.writer.write(&self.numbering.pending)?;
         self.numbering.pending.clear();
+        Ok(())
+    }
+
+    /// Finishes maintenance that was cut short.
+    fn finish_maintenance(&mut self, options: &Options) -> Result<(), OpenError> {
+        let store = Arc::clone(&self.writer.store);
+        let (log_id, last_seq) = (self.writer.identity.log_id, self.writer.last_seq);
+        let mut seal = || self.writer.roll().map_err(Fault::at(last_seq));
+        self.unfinished = at_open(&store, log_id, last_seq, options.compress, &mut seal)?;
         Ok(())
     }
 
@@ -136,7 +149,9 @@ pub(crate) fn with_backend(
             None,
         )?
     } else {
-        go_on(backend, volumes, &options)?
+        let mut bare = go_on(backend, volumes, &options, None)?;
+        bare.finish_maintenance(&options)?;
+        bare
     };
     Ok(assemble(bare, snapshots, options, lock))
 }
@@ -151,6 +166,7 @@ pub(crate) fn assemble(
         numbering,
         writer,
         head_file,
+        unfinished,
     } = bare;
     if let Some(lock) = lock {
         *writer.store.lock.lock() = Some(lock);
@@ -172,6 +188,8 @@ pub(crate) fn assemble(
         key_recall,
         threads: Mutex::default(),
         close_requested: AtomicBool::new(false),
+        sealed: Condvar::new(),
+        unfinished: Mutex::new(unfinished),
     };
     Opened {
         shared: Arc::new(shared),
@@ -242,10 +260,13 @@ pub(crate) fn create(
     Ok(bare)
 }
 
-fn go_on(
+/// Goes on with the log that a backend holds. `known` is a later head that was
+/// seen elsewhere, if the log is a restored one.
+pub(crate) fn go_on(
     backend: Box<dyn Backend>,
     volumes: Vec<u64>,
     options: &Options,
+    known: Option<(u64, Digest)>,
 ) -> Result<Bare, OpenError> {
     let Recovered {
         identity,
@@ -286,6 +307,15 @@ fn go_on(
     if sealed {
         writer.start_volume().map_err(&at)?;
     }
+    let lost = match known {
+        Some((lost_to, lost_head)) => Some(Resumed {
+            incarnation: identity.incarnation + 1,
+            lost_from: end.seq + 1,
+            lost_to,
+            lost_head,
+        }),
+        None => lost,
+    };
     let Some(lost) = lost else {
         return Ok(Bare::new(numbering, writer, generation));
     };
@@ -333,6 +363,7 @@ fn numbering(next_seq: u64, chain: &Chain, versions: Versions) -> Numbering {
         handed_over: None,
         syncing: false,
         writer_done: false,
+        seal_asked: None,
         head_due: None,
     }
 }

@@ -14,6 +14,7 @@ use crate::log::key_window::Recall;
 use crate::log::numbering::Numbering;
 use crate::log::progress::Progress;
 use crate::log::store::Store;
+use crate::maintenance::finish::Asked;
 use crate::options::Options;
 use crate::snapshot::SnapshotShelf;
 use crate::tree::Frontier;
@@ -76,6 +77,11 @@ pub(crate) struct Shared {
     pub(crate) handed_over: Condvar,
     /// Appenders wait here when too much waits for the disk.
     pub(crate) room: Condvar,
+    /// Whoever asked for a volume to be sealed waits here.
+    pub(crate) sealed: Condvar,
+    /// What maintenance has recorded and not done; locked for as long as
+    /// maintenance is at work, of which there is one at a time.
+    pub(crate) unfinished: Mutex<Asked>,
     pub(crate) appended: AtomicU64,
     /// In an own `Arc`, so that a forgotten ticket keeps nothing else alive.
     pub(crate) progress: Arc<Progress>,
@@ -109,6 +115,7 @@ impl Shared {
         self.work.notify_all();
         self.room.notify_all();
         self.handed_over.notify_all();
+        self.sealed.notify_all();
     }
 
     /// Counts the calling thread among the log's own.

@@ -13,7 +13,7 @@ use bytes::{Bytes, BytesMut};
 use parking_lot::{Mutex, RwLock, RwLockReadGuard};
 
 use crate::backend::{Backend, Volume};
-use crate::error::Fault;
+use crate::error::{Fault, ReadError};
 use crate::format::frame::{Frame, FrameHeader};
 use crate::format::keys;
 use crate::format::volume::VolumeHeader;
@@ -142,9 +142,52 @@ impl Store {
         after.checked_sub(1).map(|index| volumes[index])
     }
 
-    /// The first sequence that the log still has.
-    pub(crate) fn first_seq(&self) -> Option<u64> {
-        self.volumes.read().first().copied()
+    /// The first sequence that the log holds: 0, or where it was pruned to.
+    pub(crate) fn first_seq(&self) -> u64 {
+        self.volumes.read().first().copied().unwrap_or(0)
+    }
+
+    /// The first sequences of all volumes, ascending.
+    pub(crate) fn volumes(&self) -> Vec<u64> {
+        self.volumes.read().clone()
+    }
+
+    /// The first sequence of the volume that is written.
+    pub(crate) fn active_first_seq(&self) -> Option<u64> {
+        self.open.lock().active.as_ref().map(|(first, _)| *first)
+    }
+
+    /// Forgets a volume's open database, which was replaced: whoever asks from
+    /// now on gets the new one.
+    pub(crate) fn forget(&self, first_seq: u64) {
+        let mut open = self.open.lock();
+        open.sealed.retain(|(first, _)| *first != first_seq);
+        open.held.remove(&first_seq);
+    }
+
+    /// Forgets the volumes before `first_kept`, which are about to be removed.
+    pub(crate) fn forget_before(&self, first_kept: u64) {
+        self.volumes.write().retain(|first| *first >= first_kept);
+        let mut open = self.open.lock();
+        open.sealed.retain(|(first, _)| *first >= first_kept);
+        open.held.retain(|first, _| *first >= first_kept);
+    }
+
+    /// The header of the volume that starts at `first_seq`.
+    pub(crate) fn header(&self, first_seq: u64) -> Result<VolumeHeader, Fault> {
+        let volume = self.volume(first_seq)?;
+        let bytes = volume.value(keys::HEADER).map_err(Fault::at(first_seq))?;
+        let bytes = bytes.ok_or_else(|| Fault::corrupt(first_seq, "volume has no header"))?;
+        VolumeHeader::parse(&bytes).map_err(|bad| Fault::from((first_seq, bad)))
+    }
+
+    /// What a reader that failed at `seq` is told: a volume may have been
+    /// pruned under it.
+    pub(crate) fn explain(&self, seq: u64, fault: Fault) -> ReadError {
+        match self.first_seq() {
+            first if seq < first => ReadError::Pruned { first },
+            _ => fault.into(),
+        }
     }
 
     /// The volume that starts at `first_seq`, opened if need be.

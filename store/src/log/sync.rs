@@ -70,6 +70,7 @@ pub(crate) fn run(shared: &Shared, mut writer: Writer, head_file: HeadFile) {
         // What failed stays the reason.
         shared.progress.fail(AppendError::Closed);
         shared.room.notify_all();
+        shared.sealed.notify_all();
     });
     if shared.close_requested.load(Ordering::Acquire) {
         shared.store.close();
@@ -117,6 +118,7 @@ impl Syncer {
 
 enum Next {
     Write,
+    Seal,
     Head,
     Close,
 }
@@ -131,12 +133,18 @@ fn keep_up(
         match take(shared, &mut taken) {
             Next::Write => {
                 writer.write(&taken)?;
+                seal_if_asked(shared, writer)?;
                 let mut written = writer.written();
                 written.bytes = taken.entries.len();
                 taken.clear();
                 if let Some(written) = hand_over(shared, written) {
                     syncer.lock().sync(shared, written)?;
                 }
+            }
+            Next::Seal => {
+                seal_if_asked(shared, writer)?;
+                // Lets go of the sealed volume everywhere.
+                syncer.lock().sync(shared, writer.written())?;
             }
             Next::Head => syncer.lock().write_head(shared)?,
             Next::Close => break,
@@ -163,6 +171,9 @@ fn take(shared: &Shared, taken: &mut Pending) -> Next {
             numbering.in_flight_bytes += pending;
             return Next::Write;
         }
+        if numbering.seal_asked.is_some() && pending == 0 && !numbering.syncing {
+            return Next::Seal;
+        }
         if numbering.closing && pending == 0 && !numbering.syncing {
             return Next::Close;
         }
@@ -175,6 +186,21 @@ fn take(shared: &Shared, taken: &mut Pending) -> Next {
             None => shared.work.wait(&mut numbering),
         }
     }
+}
+
+/// Seals the active volume before it is full if somebody waits for that.
+fn seal_if_asked(shared: &Shared, writer: &mut Writer) -> Result<(), BackendError> {
+    let asked = shared.numbering.lock().seal_asked;
+    let Some(first_seq) = asked else {
+        return Ok(());
+    };
+    // It may have been sealed since for being full.
+    if writer.volume_first_seq == first_seq && writer.last_seq >= first_seq {
+        writer.roll()?;
+    }
+    shared.numbering.lock().seal_asked = None;
+    shared.sealed.notify_all();
+    Ok(())
 }
 
 /// Leaves the sync to the other thread if there is more to write by now, or

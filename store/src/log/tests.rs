@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 
 use super::{EventLog, open};
 use crate::backend::memory::MemoryBackend;
-use crate::backend::{Backend, BackendError, Change, ReadAt, Volume};
+use crate::backend::{Backend, BackendError, Change, ReadAt, Volume, Fill};
 use crate::format::frame::FrameEncoder;
 use crate::format::slot::SLOT_LEN;
 use crate::log::store::frame_holding;
@@ -125,6 +125,18 @@ impl Backend for Moody {
         }))
     }
 
+    fn replace(&self, first_seq: u64, fill: Fill<'_>) -> Result<(), BackendError> {
+        self.inner.replace(first_seq, fill)
+    }
+
+    fn revision(&self, first_seq: u64) -> Result<u32, BackendError> {
+        self.inner.revision(first_seq)
+    }
+
+    fn clean(&self) -> Result<(), BackendError> {
+        self.inner.clean()
+    }
+
     fn remove(&self, first_seq: u64) -> Result<(), BackendError> {
         self.inner.remove(first_seq)
     }
@@ -145,6 +157,18 @@ impl Backend for Moody {
 
     fn remove_index(&self, first_seq: u64) -> Result<(), BackendError> {
         self.inner.remove_index(first_seq)
+    }
+
+    fn intent(&self) -> Result<Option<Vec<u8>>, BackendError> {
+        self.inner.intent()
+    }
+
+    fn set_intent(&self, bytes: Option<&[u8]>) -> Result<(), BackendError> {
+        self.inner.set_intent(bytes)
+    }
+
+    fn dir(&self) -> Option<&std::path::Path> {
+        self.inner.dir()
     }
 
     fn head(&self) -> Result<Option<[[u8; SLOT_LEN]; 2]>, BackendError> {

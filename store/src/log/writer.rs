@@ -16,10 +16,10 @@ use crate::digest::Digest;
 use crate::error::Fault;
 use crate::fault::{fault, fault_io};
 use crate::format::descriptor::DESCRIPTOR_FIXED;
-use crate::format::entry::{ENTRY_BODY_FIXED, ENTRY_FIXED};
+use crate::format::entry::descriptor_start;
 use crate::format::frame::{FRAME_FIXED, FrameEncoder, PLAIN_BYTES_MAX, VALUE_BYTES_MAX};
 use crate::format::header::{FLAG_HAS_BODY, FLAG_LAST_OF_GROUP, RecordKind};
-use crate::format::volume::{Seal, VolumeHeader};
+use crate::format::volume::{Seal, VolumeHeader, StreamEntry, encode_index};
 use crate::format::{keys, u16_at, u64_at};
 use crate::index::STREAMS_PER_VOLUME;
 use crate::index::active::{Sighting, VolumeStreams};
@@ -164,7 +164,7 @@ impl Writer {
     }
 
     /// Seals the active volume and goes on in a new one.
-    fn roll(&mut self) -> Result<(), BackendError> {
+    pub(crate) fn roll(&mut self) -> Result<(), BackendError> {
         fault_io!("before-seal");
         self.seal()?;
         fault!("after-seal");

@@ -10,8 +10,9 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 use tempfile::TempDir;
 
-use crate::backend::sled::{SledVolume, VOLUMES_DIR, list_volumes, read_head, volume_name};
-use crate::backend::{Backend, BackendError, Change, ReadAt, Volume, index_files};
+use crate::backend::sled::{SledVolume, VOLUMES_DIR, list_volumes, read_head, volume_name, INTENT_FILE};
+use crate::backend::{Backend, BackendError, Change, ReadAt, Volume, index_files, Fill};
+use crate::backend::volume_name::{list_volumes, volume_path};
 use crate::format::slot::SLOT_LEN;
 use crate::tree::Tiles;
 
@@ -91,7 +92,7 @@ impl Backend for CopyBackend {
     }
 
     fn open(&self, first_seq: u64) -> Result<Arc<dyn Volume>, BackendError> {
-        let from = self.dir.join(VOLUMES_DIR).join(volume_name(first_seq));
+        let from = volume_path(&self.dir, first_seq)?;
         if !from.join("db").exists() {
             return Err(BackendError::Corrupt("volume has no database".to_owned()));
         }
@@ -99,6 +100,20 @@ impl Backend for CopyBackend {
         copy_files(&from, to.path())?;
         let volume = SledVolume::open(to.path(), CACHE_BYTES)?;
         Ok(Arc::new(CopiedVolume { volume, _dir: to }))
+    }
+
+    fn replace(&self, _first_seq: u64, _fill: Fill<'_>) -> Result<(), BackendError> {
+        Err(read_only())
+    }
+
+    fn revision(&self, first_seq: u64) -> Result<u32, BackendError> {
+        Ok(crate::backend::volume_name::current_revision(
+            &self.dir, first_seq,
+        )?)
+    }
+
+    fn clean(&self) -> Result<(), BackendError> {
+        Err(read_only())
     }
 
     fn remove(&self, _first_seq: u64) -> Result<(), BackendError> {
@@ -131,6 +146,22 @@ impl Backend for CopyBackend {
         Err(read_only())
     }
 
+    fn intent(&self) -> Result<Option<Vec<u8>>, BackendError> {
+        match fs::read(self.dir.join(INTENT_FILE)) {
+            Ok(bytes) => Ok(Some(bytes)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn set_intent(&self, _bytes: Option<&[u8]>) -> Result<(), BackendError> {
+        Err(read_only())
+    }
+
+    fn dir(&self) -> Option<&Path> {
+        None
+    }
+
     fn head(&self) -> Result<Option<[[u8; SLOT_LEN]; 2]>, BackendError> {
         Ok(read_head(&self.dir)?)
     }
@@ -149,7 +180,7 @@ fn read_only() -> BackendError {
 }
 
 /// Copies a folder, without the permissions: the copy must be writable.
-fn copy_files(from: &Path, to: &Path) -> io::Result<()> {
+pub(crate) fn copy_files(from: &Path, to: &Path) -> io::Result<()> {
     for entry in fs::read_dir(from)? {
         let entry = entry?;
         let target = to.join(entry.file_name());

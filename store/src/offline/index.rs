@@ -21,9 +21,41 @@ use crate::log::identity::LogId;
 #[derive(Default)]
 pub(super) struct KnownStreams {
     last: HashMap<StreamHash, (u64, u64)>,
+    /// Whether streams of pruned volumes may be missing here.
+    partial: bool,
 }
 
 impl KnownStreams {
+    /// What the index files of pruned volumes say. Without one of them, the
+    /// versions at which streams go on can't be known; that is a note.
+    pub(super) fn of_pruned(backend: &dyn Backend, first_kept: u64) -> Result<(Self, Vec<String>), Fault> {
+        let mut known = Self::default();
+        let mut notes = Vec::new();
+        let at = Fault::at(first_kept);
+        let files = backend.indexes().map_err(&at)?;
+        let mut next = 0;
+        for first_seq in files.into_iter().filter(|first_seq| *first_seq < first_kept) {
+            let bytes = whole(backend, first_seq).map_err(&at)?;
+            let bytes = bytes.filter(|bytes| is_whole(bytes) && first_seq == next);
+            let records = bytes.as_deref().and_then(|bytes| records(bytes));
+            let Some((last_seq, records)) = records else {
+                break;
+            };
+            for (hash, version, last) in records {
+                known.last.insert(hash, (version, last));
+            }
+            next = last_seq.saturating_add(1);
+        }
+        if next != first_kept {
+            known.partial = true;
+            notes.push(format!(
+                "the index files of pruned volumes are missing or damaged from sequence {next} on; \
+                 the versions of streams from before {first_kept} can't be known"
+            ));
+        }
+        Ok((known, notes))
+    }
+
     /// Checks that the streams of the next volume go on where they were, and
     /// that its seal keeps the checksum of the index that follows from them.
     pub(super) fn take_in(&mut self, log_id: LogId, volume: &Checked) -> Result<(), Fault> {
@@ -31,8 +63,10 @@ impl KnownStreams {
         let wrong = sorted
             .iter()
             .filter(|(hash, stream)| {
-                let before = self.last.get(hash).map_or(0, |(version, _)| *version);
-                stream.first_version != before + 1
+                match self.last.get(hash) {
+                    Some((version, _)) => stream.first_version != version + 1,
+                    None => !self.partial && stream.first_version != 1,
+                }
             })
             .map(|(_, stream)| stream.first_seq)
             .min();
@@ -40,7 +74,7 @@ impl KnownStreams {
             return Err(Fault::corrupt(seq, "stream version does not follow"));
         }
         let first_seq = volume.header.first_seq;
-        if let Some(expected) = volume.index_checksum {
+        if let Some(expected) = volume.index_checksum.filter(|_| !self.partial) {
             let last_time = volume.end.chain.time;
             let indexed = IndexedVolume {
                 log_id,
@@ -104,6 +138,21 @@ fn whole(backend: &dyn Backend, first_seq: u64) -> Result<Option<Vec<u8>>, Backe
     let mut bytes = vec![0; len];
     file.read_at(&mut bytes, 0)?;
     Ok(Some(bytes))
+}
+
+/// The last sequence that an index file covers, and of each stream its hash,
+/// its last version and its last sequence.
+fn records(bytes: &[u8]) -> Option<(u64, impl Iterator<Item = (StreamHash, u64, u64)>)> {
+    let head = bytes.get(..HEADER_LEN)?;
+    let (count, filter) = (u32_at(head, 56) as usize, u32_at(head, 60) as usize);
+    let start = HEADER_LEN.checked_add(filter)?;
+    let end = start.checked_add(count.checked_mul(RECORD_LEN)?)?;
+    let records = bytes.get(start..end)?.chunks_exact(RECORD_LEN).map(|record| {
+        let mut hash = [0; 16];
+        hash.copy_from_slice(&record[..16]);
+        (StreamHash(hash), u64_at(record, 16), u64_at(record, 32))
+    });
+    Some((u64_at(head, 32), records))
 }
 
 fn is_whole(bytes: &[u8]) -> bool {

@@ -5,12 +5,13 @@
 //! copies, a volume at a time, in a scratch directory; the log's own directory
 //! is only read, and locked against a writer for as long.
 
-mod copy;
+pub(crate) mod copy;
 mod index;
 mod proofs;
 mod streams;
 mod tiles;
 pub(crate) mod verify;
+mod verify_options;
 mod volume;
 
 use std::fmt;
@@ -21,7 +22,7 @@ use std::sync::Arc;
 
 use crate::backend::Backend;
 use crate::directory::{self, Found, LOCK_FILE};
-use crate::error::{Fault, OpenError, SnapshotError};
+use crate::error::{Fault, OpenError, SnapshotError, ReadError};
 use crate::index::files::pruned;
 use crate::log::identity::LogIdentity;
 use crate::log::progress::Progress;
@@ -60,7 +61,7 @@ impl OfflineLog {
         let dir = dir.as_ref();
         let lock = look(dir)?;
         let backend = Box::new(CopyBackend::new(dir, scratch.into()));
-        let volumes = crate::backend::sled::list_volumes(dir)?;
+        let volumes = crate::backend::volume_name::list_volumes(dir)?;
         let Recovered {
             identity,
             volume,
@@ -95,6 +96,11 @@ impl OfflineLog {
         self.identity
     }
 
+    /// The first sequence that is there: 0, or where the log was pruned to.
+    pub fn first_seq(&self) -> u64 {
+        self.store.first_seq()
+    }
+
     /// The last sequence.
     pub fn last_seq(&self) -> u64 {
         self.head.seq
@@ -119,8 +125,15 @@ impl OfflineLog {
     /// Loads a snapshot, if it is whole and belongs to this chain.
     pub fn load_snapshot(&self, info: &SnapshotInfo) -> Result<Vec<u8>, SnapshotError> {
         let (found, bytes) = self.snapshots.load(&info.name, info.seq)?;
-        let event = self.read(found.seq).next().transpose()?;
-        let chain_hash = event.and_then(|event| event.chain_hash());
+        let first = self.first_seq();
+        let chain_hash = if first > 0 && found.seq == first - 1 {
+            // Known, and what a snapshot of all that was pruned is bound to.
+            let header = self.store.header(first).map_err(ReadError::from)?;
+            Some(header.hash_before)
+        } else {
+            let event = self.read(found.seq).next().transpose()?;
+            event.and_then(|event| event.chain_hash())
+        };
         if found.log_id != self.identity.log_id || chain_hash != Some(found.chain_hash) {
             return Err(SnapshotError::OtherChain {
                 name: found.name,
@@ -141,7 +154,7 @@ impl fmt::Debug for OfflineLog {
 }
 
 /// Checks that there is a log that nobody writes, and keeps writers out.
-fn look(dir: &Path) -> Result<Option<File>, OpenError> {
+pub(crate) fn look(dir: &Path) -> Result<Option<File>, OpenError> {
     if directory::inspect(dir)? == Found::Nothing {
         return Err(OpenError::Missing(dir.to_path_buf()));
     }

@@ -6,11 +6,10 @@
 //! checked first.
 
 use std::fmt;
+use std::collections::HashMap;
 use std::io;
-use std::num::NonZeroUsize;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::path::Path;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::thread;
 
@@ -20,92 +19,28 @@ use super::copy::CopyBackend;
 use super::index::{KnownStreams, damage, strays};
 use super::look;
 use super::tiles::TileCheck;
+pub use super::verify_options::{VerifyOptions, VerifyProgress};
 use super::volume::{Checked, check};
 use crate::backend::Backend;
-use crate::backend::sled::{HEAD_FILE, list_volumes, read_head};
+use crate::backend::sled::{HEAD_FILE, read_head};
+use crate::backend::volume_name::list_volumes;
 use crate::digest::Digest;
 use crate::error::{Fault, OpenError};
 use crate::format::FORMAT_VERSION;
 use crate::format::slot::{Slot, SlotError};
 use crate::log::identity::LogIdentity;
+use crate::maintenance::check::{Maintenance, leftovers, not_pruned};
 use crate::snapshot::SnapshotShelf;
-
-/// How far a running check is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct VerifyProgress {
-    /// Events checked.
-    pub events: u64,
-    /// Volumes checked.
-    pub volumes: u64,
-    /// Volumes there are.
-    pub volumes_total: u64,
-}
-
-type OnProgress = Arc<dyn Fn(VerifyProgress) + Send + Sync>;
-
-/// How a log is checked.
-#[derive(Clone)]
-pub struct VerifyOptions {
-    threads: usize,
-    scratch: PathBuf,
-    on_progress: Option<OnProgress>,
-}
-
-impl Default for VerifyOptions {
-    fn default() -> Self {
-        Self {
-            threads: thread::available_parallelism().map_or(1, NonZeroUsize::get),
-            scratch: std::env::temp_dir(),
-            on_progress: None,
-        }
-    }
-}
-
-impl VerifyOptions {
-    /// The defaults.
-    pub fn new() -> Self {
-        Self::default()
-    }
-
-    /// Volumes that are checked at the same time. Default: one per core.
-    #[must_use]
-    pub fn threads(mut self, threads: usize) -> Self {
-        self.threads = threads.max(1);
-        self
-    }
-
-    /// Where volumes are copied to, one per thread at a time. Default: the
-    /// system's directory for temporary files.
-    #[must_use]
-    pub fn scratch(mut self, dir: impl Into<PathBuf>) -> Self {
-        self.scratch = dir.into();
-        self
-    }
-
-    /// Called from the checking threads every so often.
-    #[must_use]
-    pub fn on_progress(mut self, call: impl Fn(VerifyProgress) + Send + Sync + 'static) -> Self {
-        self.on_progress = Some(Arc::new(call));
-        self
-    }
-}
-
-impl fmt::Debug for VerifyOptions {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("VerifyOptions")
-            .field("threads", &self.threads)
-            .field("scratch", &self.scratch)
-            .finish_non_exhaustive()
-    }
-}
 
 /// What a log was found to hold; everything in it fits together.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct VerifyReport {
     /// Who the log is.
     pub identity: LogIdentity,
-    /// Events, genesis included.
+    /// Events that are there, genesis included.
     pub events: u64,
+    /// The first sequence: 0, or where the log was pruned to.
+    pub first_seq: u64,
     /// The last sequence.
     pub last_seq: u64,
     /// Its chain hash.
@@ -114,6 +49,9 @@ pub struct VerifyReport {
     pub tree_root: Digest,
     /// Volumes.
     pub volumes: u64,
+    /// Sequences whose bodies were removed, ascending; a record in the log says
+    /// so of each.
+    pub redacted: Vec<u64>,
     /// What is unusual without being wrong, as after a crash.
     pub notes: Vec<String>,
 }
@@ -183,10 +121,12 @@ pub fn verify(dir: impl AsRef<Path>, options: &VerifyOptions) -> Result<VerifyRe
     notes.extend(SnapshotShelf::directory(dir).damaged()?);
     let volumes = list_volumes(dir)?;
     notes.extend(strays(dir, &volumes)?);
+    notes.extend(leftovers(dir)?);
     let tiles = TileCheck::new(dir);
     let outcomes = check_all(dir, &volumes, &slots, &tiles, options);
-    let mut report = join(&volumes, outcomes, &slots, notes)?;
-    report.notes.extend(tiles.notes(report.events)?);
+    let backend = CopyBackend::new(dir, options.scratch.clone());
+    let mut report = join(&volumes, outcomes, &slots, notes, &backend)?;
+    report.notes.extend(tiles.notes(report.last_seq + 1)?);
     Ok(report)
 }
 
@@ -291,12 +231,21 @@ fn join(
     outcomes: Vec<Option<Outcome>>,
     slots: &[Slot],
     mut notes: Vec<String>,
+    backend: &CopyBackend,
 ) -> Result<VerifyReport, VerifyError> {
     let mut joined: Option<Joined> = None;
     let named = slots.iter().map(|slot| slot.seq).max();
     let count = volumes.len();
+    let start = volumes.first().copied().unwrap_or(0);
+    let pruned =
+        |it: &Option<Outcome>| matches!(it, Some(Ok(it)) if it.findings.prune_up_to(start));
+    if start > 0 && !outcomes.iter().any(pruned) {
+        return Err(not_pruned().into());
+    }
     for (index, (outcome, &first_seq)) in outcomes.into_iter().zip(volumes).enumerate() {
-        let next = joined.as_ref().map_or(0, |joined| joined.last.end.seq + 1);
+        let next = joined
+            .as_ref()
+            .map_or(start, |joined| joined.last.end.seq + 1);
         if first_seq != next {
             return Err(Fault::corrupt(next, "the volume that holds it is missing").into());
         }
@@ -309,11 +258,15 @@ fn join(
         }
         match &mut joined {
             Some(joined) => joined.go_on(checked, slots)?,
-            None => joined = Some(Joined::start(checked, slots)?),
+            None => {
+                let (streams, noted) = KnownStreams::of_pruned(backend, start)?;
+                notes.extend(noted);
+                joined = Some(Joined::start(checked, streams, slots)?);
+            }
         }
     }
     let joined = joined.ok_or_else(|| Fault::corrupt(0, "the log has no volume"))?;
-    joined.report(count as u64, named, slots, notes)
+    joined.report(count as u64, named, slots, notes, backend)
 }
 
 /// The log up to some volume.
@@ -322,26 +275,32 @@ struct Joined {
     last: Checked,
     /// Where every stream was last.
     streams: KnownStreams,
+    first_seq: u64,
+    maintenance: Maintenance,
 }
 
 impl Joined {
-    fn start(checked: Checked, slots: &[Slot]) -> Result<Self, Fault> {
-        let Some(genesis) = checked.genesis else {
-            return Err(Fault::corrupt(0, "genesis is missing"));
-        };
+    fn start(checked: Checked, streams: KnownStreams, slots: &[Slot]) -> Result<Self, Fault> {
         let header = &checked.header;
-        let from_nothing = header.hash_before.is_zero() && header.time_before == 0;
-        if genesis.identity != header.identity || !from_nothing {
-            return Err(Fault::corrupt(
-                0,
-                "genesis does not fit its volume's header",
-            ));
+        let (identity, first_seq) = (header.identity, header.first_seq);
+        if first_seq == 0 {
+            let Some(genesis) = checked.genesis else {
+                return Err(Fault::corrupt(0, "genesis is missing"));
+            };
+            let from_nothing = header.hash_before.is_zero() && header.time_before == 0;
+            if genesis.identity != identity || !from_nothing {
+                return Err(Fault::corrupt(
+                    0,
+                    "genesis does not fit its volume's header",
+                ));
+            }
         }
-        let identity = genesis.identity;
         let mut joined = Self {
             identity,
             last: checked,
-            streams: KnownStreams::default(),
+            streams,
+            first_seq,
+            maintenance: Maintenance::default(),
         };
         joined.take_in(slots)?;
         Ok(joined)
@@ -376,6 +335,8 @@ impl Joined {
     /// Checks what only the whole log up to here can tell about its last
     /// volume.
     fn take_in(&mut self, slots: &[Slot]) -> Result<(), Fault> {
+        let findings = std::mem::take(&mut self.last.findings);
+        self.maintenance.take_in(&self.last.header, findings);
         let last = &self.last;
         let log_id = self.identity.log_id;
         self.streams.take_in(log_id, last)?;
@@ -400,6 +361,7 @@ impl Joined {
         named: Option<u64>,
         slots: &[Slot],
         mut notes: Vec<String>,
+        backend: &CopyBackend,
     ) -> Result<VerifyReport, VerifyError> {
         let last = self.last;
         if let Some(to) = named
@@ -429,16 +391,19 @@ impl Joined {
                 "a frame that was not written whole follows sequence {seq}"
             ));
         }
+        let redacted = self.maintenance.check(backend, &mut notes)?;
         Ok(VerifyReport {
             identity: LogIdentity {
                 incarnation: last.incarnation,
                 ..self.identity
             },
-            events: last.end.seq + 1,
+            events: last.end.seq + 1 - self.first_seq,
+            first_seq: self.first_seq,
             last_seq: last.end.seq,
             chain_hash: last.end.chain.hash,
             tree_root: last.end.frontier.root(),
             volumes,
+            redacted,
             notes,
         })
     }

@@ -15,6 +15,7 @@ use crate::format::volume::{Seal, VolumeHeader};
 use crate::index::active::VolumeStreams;
 use crate::log::recover::End;
 use crate::log::store::{Next, next_frame};
+use crate::maintenance::check::Findings;
 
 /// What a volume was found to hold.
 pub(crate) struct Checked {
@@ -36,6 +37,7 @@ pub(crate) struct Checked {
     pub(crate) index_note: Option<String>,
     /// What stands at the head slots' sequences, if that is in this volume.
     pub(crate) at_slots: Vec<(u64, Digest, Digest)>,
+    pub(crate) findings: Findings,
 }
 
 /// Checks a volume. `count` is told how many
@@ -76,6 +78,7 @@ pub(crate) fn check(
         index_checksum: None,
         index_note: None,
         at_slots: Vec::new(),
+        findings: Findings::default(),
     };
     let mut now = end;
     let mut next = first_seq;
@@ -138,7 +141,11 @@ impl Checked {
                     self.streams.note_time(entry.time);
                     self.incarnation = resumed.incarnation;
                 }
+                RecordKind::Redacted | RecordKind::Pruned => {}
             }
+            let identity = &self.header.identity;
+            let found = (seq, entry, &frame.plain[..]);
+            self.findings.note(found, now.chain.hash, identity)?;
             for slot in slots.iter().filter(|slot| slot.seq == seq) {
                 let root = now.frontier.root();
                 self.at_slots.push((slot.generation, now.chain.hash, root));
