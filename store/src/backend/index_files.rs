@@ -7,7 +7,8 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::sled::{sync_dir, volume_name};
+use super::sled::sync_dir;
+use super::volume_name::volume_name;
 use super::{BackendError, ReadAt};
 
 /// The folder of the index files within a log's directory.
@@ -33,7 +34,7 @@ impl ReadAt for File {
 
 /// The index file of a volume within a log's directory.
 pub(crate) fn path(dir: &Path, first_seq: u64) -> PathBuf {
-    dir.join(INDEX_DIR).join(volume_name(first_seq))
+    dir.join(INDEX_DIR).join(volume_name(first_seq, 0))
 }
 
 /// The first sequences of the volumes that have an index file, ascending.

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use parking_lot::RwLock;
 
-use super::{Backend, BackendError, Change, ReadAt, Volume, Fill};
+use super::{Backend, BackendError, Change, Fill, ReadAt, Volume};
 use crate::format::keys;
 use crate::format::slot::SLOT_LEN;
 

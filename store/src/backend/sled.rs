@@ -31,8 +31,8 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use parking_lot::Mutex;
 
-use super::{Backend, BackendError, Change, ReadAt, Volume, index_files, Fill};
 use super::volume_name::{current_revision, list_volumes, revisions, volume_name, volume_path};
+use super::{Backend, BackendError, Change, Fill, ReadAt, Volume, index_files};
 use crate::fault::{fault, fault_io};
 use crate::format::keys;
 use crate::format::slot::SLOT_LEN;

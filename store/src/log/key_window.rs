@@ -99,9 +99,9 @@ impl KeyWindow {
             let missing = || Fault::corrupt(seq, "event is missing");
             let Some(first_seq) = store.holding(seq) else {
                 // The log starts later than the window.
-                match store.first_seq().filter(|first| *first > seq) {
-                    Some(first) => seq = first,
-                    None => return Err(missing()),
+                match store.first_seq() {
+                    first if first > seq => seq = first,
+                    _ => return Err(missing()),
                 }
                 continue;
             };

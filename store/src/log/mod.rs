@@ -39,11 +39,10 @@ use std::thread::{self, JoinHandle};
 
 use parking_lot::Mutex;
 
-use crate::batch::{Batch, Mark};
+use crate::batch::Batch;
 use crate::error::{AppendError, Fault, OpenError, ReadError, SnapshotError};
 use crate::event::Event;
 use crate::fault::fault;
-use crate::format::header::RecordKind;
 use crate::options::Options;
 use crate::reader::{BackwardReader, Reader};
 use crate::snapshot::SnapshotInfo;
@@ -363,7 +362,7 @@ impl Inner {
             // A panic on the sync thread was printed there.
             let _ = thread.join();
         }
-        shared.store.close();
+        shared.let_go();
     }
 }
 

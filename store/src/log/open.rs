@@ -31,7 +31,7 @@ use crate::log::recover::{End, Recovered, recover};
 use crate::log::shared::Shared;
 use crate::log::store::Store;
 use crate::log::versions::Versions;
-use crate::log::writer::{Writer, VolumeStreams};
+use crate::log::writer::Writer;
 use crate::maintenance::finish::{Asked, at_open};
 use crate::options::Options;
 use crate::salt;

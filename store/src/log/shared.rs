@@ -128,6 +128,13 @@ impl Shared {
         self.threads.lock().contains(&thread::current().id())
     }
 
+    /// Closes the volumes and frees the directory, once maintenance is done
+    /// with it. The threads of the log have ended or are about to.
+    pub(crate) fn let_go(&self) {
+        let _no_maintenance = self.unfinished.lock();
+        self.store.close();
+    }
+
     pub(crate) fn head(&self) -> Head {
         self.published.lock().head(self.identity.incarnation)
     }

@@ -73,7 +73,7 @@ pub(crate) fn run(shared: &Shared, mut writer: Writer, head_file: HeadFile) {
         shared.sealed.notify_all();
     });
     if shared.close_requested.load(Ordering::Acquire) {
-        shared.store.close();
+        shared.let_go();
     }
 }
 

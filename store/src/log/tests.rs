@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 
 use super::{EventLog, open};
 use crate::backend::memory::MemoryBackend;
-use crate::backend::{Backend, BackendError, Change, ReadAt, Volume, Fill};
+use crate::backend::{Backend, BackendError, Change, Fill, ReadAt, Volume};
 use crate::format::frame::FrameEncoder;
 use crate::format::slot::SLOT_LEN;
 use crate::log::store::frame_holding;

@@ -18,8 +18,8 @@ use crate::fault::{fault, fault_io};
 use crate::format::descriptor::DESCRIPTOR_FIXED;
 use crate::format::entry::descriptor_start;
 use crate::format::frame::{FRAME_FIXED, FrameEncoder, PLAIN_BYTES_MAX, VALUE_BYTES_MAX};
-use crate::format::header::{FLAG_HAS_BODY, FLAG_LAST_OF_GROUP, RecordKind};
-use crate::format::volume::{Seal, VolumeHeader, StreamEntry, encode_index};
+use crate::format::header::{FLAG_LAST_OF_GROUP, RecordKind};
+use crate::format::volume::{Seal, VolumeHeader};
 use crate::format::{keys, u16_at, u64_at};
 use crate::index::STREAMS_PER_VOLUME;
 use crate::index::active::{Sighting, VolumeStreams};
@@ -260,12 +260,7 @@ impl Writer {
 
 /// The stream of an encoded event.
 fn stream_name(entry: &[u8]) -> &str {
-    let body = if u16_at(entry, 2) & FLAG_HAS_BODY != 0 {
-        ENTRY_BODY_FIXED
-    } else {
-        0
-    };
-    let at = ENTRY_FIXED + body;
+    let at = descriptor_start(entry);
     let name_at = at + DESCRIPTOR_FIXED;
     let name = &entry[name_at..name_at + usize::from(entry[at])];
     // Streams come from `&str`; the fallback can't be taken.

@@ -231,7 +231,7 @@ impl From<Fault> for BackupError {
     fn from(fault: Fault) -> Self {
         match fault {
             Fault::Io(error) => Self::Io(error),
-            fault @ Fault::Corrupt { .. } => Self::Read(ReadError::from(fault)),
+            fault => Self::Read(ReadError::from(fault)),
         }
     }
 }

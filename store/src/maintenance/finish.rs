@@ -13,7 +13,7 @@ use crate::fault::{fault, fault_io};
 use crate::log::identity::LogId;
 use crate::log::progress::Progress;
 use crate::log::store::{Store, frame_holding};
-use crate::reader::Reader;
+use crate::reader::{Reader, Step};
 
 /// What records ask for.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -67,7 +67,7 @@ fn asked_for(store: &Arc<Store>, from: u64, last_seq: u64) -> Result<Asked, Faul
     let mut asked = Asked::default();
     let progress = Arc::new(Progress::new(last_seq));
     let mut reader = Reader::new(Arc::clone(store), progress, from.max(store.first_seq()));
-    while let Some(event) = reader.step()? {
+    while let Step::Event(event) = reader.step(usize::MAX)? {
         let seq = event.seq();
         let bad = |malformed| Fault::from((seq, malformed));
         match Record::parse(event.record_kind(), event.meta()).map_err(bad)? {

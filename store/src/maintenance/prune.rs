@@ -32,7 +32,7 @@ impl EventLog {
 
     /// Drops events before `before_seq`, as far as whole sealed volumes go:
     /// some before it may stay, none from it on is dropped. The volume that is
-    /// being written stays, and so does the newest sealed one.
+    /// being written stays.
     ///
     /// A record with the chain hash and the tree's root at the boundary is
     /// appended first, signed with the key that belongs to the log's node key
@@ -55,10 +55,7 @@ impl EventLog {
 
         let volumes = shared.store.volumes();
         let first = self.first_seq();
-        // The newest sealed volume stays: its index says which versions the
-        // streams have that are in no volume any more.
-        let droppable = volumes.len().saturating_sub(1);
-        let boundary = volumes[..droppable]
+        let boundary = volumes
             .iter()
             .rposition(|start| *start <= before_seq)
             .unwrap_or(0);
@@ -101,6 +98,6 @@ impl EventLog {
 fn into_io(fault: Fault) -> PruneError {
     match fault {
         Fault::Io(error) => PruneError::Io(error),
-        fault @ Fault::Corrupt { .. } => PruneError::Read(fault.into()),
+        fault => PruneError::Read(fault.into()),
     }
 }

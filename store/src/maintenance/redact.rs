@@ -166,6 +166,6 @@ fn check(redactions: &[(u64, &str)]) -> Result<(), RedactError> {
 fn into_io(fault: Fault) -> RedactError {
     match fault {
         Fault::Io(error) => RedactError::Io(error),
-        fault @ Fault::Corrupt { .. } => RedactError::Read(fault.into()),
+        fault => RedactError::Read(fault.into()),
     }
 }

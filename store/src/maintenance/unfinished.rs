@@ -6,8 +6,9 @@ use crate::error::{AppendError, EventError, Fault, ReadError};
 use crate::fault::{fault, fault_io};
 use crate::format::entry::Draft;
 use crate::format::header::RecordKind;
+use crate::log::EventLog;
 use crate::log::shared::Shared;
-use crate::log::{EventLog, Ticket};
+use crate::log::ticket::Ticket;
 use crate::maintenance::finish::{Asked, finish};
 use crate::maintenance::intent;
 

@@ -10,9 +10,9 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 use tempfile::TempDir;
 
-use crate::backend::sled::{SledVolume, VOLUMES_DIR, list_volumes, read_head, volume_name, INTENT_FILE};
-use crate::backend::{Backend, BackendError, Change, ReadAt, Volume, index_files, Fill};
+use crate::backend::sled::{INTENT_FILE, SledVolume, read_head};
 use crate::backend::volume_name::{list_volumes, volume_path};
+use crate::backend::{Backend, BackendError, Change, Fill, ReadAt, Volume, index_files};
 use crate::format::slot::SLOT_LEN;
 use crate::tree::Tiles;
 

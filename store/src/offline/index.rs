@@ -13,8 +13,9 @@ use crate::backend::index_files;
 use crate::backend::{Backend, BackendError};
 use crate::digest::{Digest, record_checksum};
 use crate::error::Fault;
+use crate::format::{u32_at, u64_at};
 use crate::index::StreamHash;
-use crate::index::encode::{IndexedVolume, encode, file_checksum};
+use crate::index::encode::{HEADER_LEN, IndexedVolume, RECORD_LEN, encode, file_checksum};
 use crate::log::identity::LogId;
 
 /// Where every stream of the volumes so far was last: 32 bytes each.
@@ -28,13 +29,19 @@ pub(super) struct KnownStreams {
 impl KnownStreams {
     /// What the index files of pruned volumes say. Without one of them, the
     /// versions at which streams go on can't be known; that is a note.
-    pub(super) fn of_pruned(backend: &dyn Backend, first_kept: u64) -> Result<(Self, Vec<String>), Fault> {
+    pub(super) fn of_pruned(
+        backend: &dyn Backend,
+        first_kept: u64,
+    ) -> Result<(Self, Vec<String>), Fault> {
         let mut known = Self::default();
         let mut notes = Vec::new();
         let at = Fault::at(first_kept);
         let files = backend.indexes().map_err(&at)?;
         let mut next = 0;
-        for first_seq in files.into_iter().filter(|first_seq| *first_seq < first_kept) {
+        for first_seq in files
+            .into_iter()
+            .filter(|first_seq| *first_seq < first_kept)
+        {
             let bytes = whole(backend, first_seq).map_err(&at)?;
             let bytes = bytes.filter(|bytes| is_whole(bytes) && first_seq == next);
             let records = bytes.as_deref().and_then(|bytes| records(bytes));
@@ -62,11 +69,9 @@ impl KnownStreams {
         let sorted = volume.streams.sorted();
         let wrong = sorted
             .iter()
-            .filter(|(hash, stream)| {
-                match self.last.get(hash) {
-                    Some((version, _)) => stream.first_version != version + 1,
-                    None => !self.partial && stream.first_version != 1,
-                }
+            .filter(|(hash, stream)| match self.last.get(hash) {
+                Some((version, _)) => stream.first_version != version + 1,
+                None => !self.partial && stream.first_version != 1,
             })
             .map(|(_, stream)| stream.first_seq)
             .min();
@@ -147,11 +152,14 @@ fn records(bytes: &[u8]) -> Option<(u64, impl Iterator<Item = (StreamHash, u64, 
     let (count, filter) = (u32_at(head, 56) as usize, u32_at(head, 60) as usize);
     let start = HEADER_LEN.checked_add(filter)?;
     let end = start.checked_add(count.checked_mul(RECORD_LEN)?)?;
-    let records = bytes.get(start..end)?.chunks_exact(RECORD_LEN).map(|record| {
-        let mut hash = [0; 16];
-        hash.copy_from_slice(&record[..16]);
-        (StreamHash(hash), u64_at(record, 16), u64_at(record, 32))
-    });
+    let records = bytes
+        .get(start..end)?
+        .chunks_exact(RECORD_LEN)
+        .map(|record| {
+            let mut hash = [0; 16];
+            hash.copy_from_slice(&record[..16]);
+            (StreamHash(hash), u64_at(record, 16), u64_at(record, 32))
+        });
     Some((u64_at(head, 32), records))
 }
 

@@ -22,7 +22,7 @@ use std::sync::Arc;
 
 use crate::backend::Backend;
 use crate::directory::{self, Found, LOCK_FILE};
-use crate::error::{Fault, OpenError, SnapshotError, ReadError};
+use crate::error::{Fault, OpenError, ReadError, SnapshotError};
 use crate::index::files::pruned;
 use crate::log::identity::LogIdentity;
 use crate::log::progress::Progress;

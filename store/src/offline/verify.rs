@@ -5,8 +5,6 @@
 //! The first bad sequence of the log is what is reported, whichever volume was
 //! checked first.
 
-use std::fmt;
-use std::collections::HashMap;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;

@@ -11,8 +11,6 @@ use std::sync::Arc;
 use super::proof::Nodes;
 use super::{Frontier, Hash, leaf_hash, node};
 use crate::error::{Fault, ReadError};
-use crate::format::keys;
-use crate::format::volume::VolumeHeader;
 use crate::log::progress::Progress;
 use crate::log::store::Store;
 use crate::note::ProveError;
@@ -176,13 +174,8 @@ fn fold(mut row: Vec<Hash>) -> Hash {
 
 /// The tree before the first event that the log still has.
 fn tree_before(store: &Store) -> Result<Frontier, ReadError> {
-    let Some(first_seq) = store.first_seq().filter(|first| *first > 0) else {
-        return Ok(Frontier::default());
-    };
-    let volume = store.volume(first_seq)?;
-    let bytes = volume.value(keys::HEADER).map_err(Fault::at(first_seq))?;
-    let missing = || Fault::corrupt(first_seq, "volume has no header");
-    let header = VolumeHeader::parse(&bytes.ok_or_else(missing)?);
-    let header = header.map_err(|bad| Fault::from((first_seq, bad)))?;
-    Ok(header.frontier)
+    match store.first_seq() {
+        0 => Ok(Frontier::default()),
+        first_seq => Ok(store.header(first_seq)?.frontier),
+    }
 }

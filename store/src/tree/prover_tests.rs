@@ -208,12 +208,12 @@ fn without_its_first_volumes_a_log_proves_what_is_left() {
     }
     let (chain, roots) = all(&log);
     log.close().expect("it closes");
-    let mut volumes = crate::backend::sled::list_volumes(dir.path()).expect("it lists");
+    let mut volumes = crate::backend::volume_name::list_volumes(dir.path()).expect("it lists");
     assert!(volumes.len() > 4, "{volumes:?}");
     volumes.truncate(3);
-    let kept_from = crate::backend::sled::list_volumes(dir.path()).expect("it lists")[3];
+    let kept_from = crate::backend::volume_name::list_volumes(dir.path()).expect("it lists")[3];
     for first_seq in volumes {
-        let name = crate::backend::sled::volume_name(first_seq);
+        let name = crate::backend::volume_name::volume_name(first_seq, 0);
         std::fs::remove_dir_all(dir.path().join("volumes").join(name)).expect("it goes");
     }
     for tiles in [true, false] {
