@@ -120,6 +120,14 @@ pub enum ImportError {
         /// Its sequence.
         seq: u64,
     },
+    /// A line of an export that is no event, or another than it says.
+    #[error("line {line} of the export can't be imported: {what}")]
+    Line {
+        /// Counted from 1.
+        line: u64,
+        /// What is wrong with it.
+        what: String,
+    },
     /// A removed body has no length, or the record is one of the log's own.
     #[error("record {seq} can't have had a body of {len} bytes")]
     Removed {
@@ -255,6 +263,12 @@ impl Importer {
             running.write()?;
         }
         Ok(seq)
+    }
+
+    /// The chain hash of the last record.
+    pub(crate) fn last_hash(&self) -> Digest {
+        let running = self.running.as_ref();
+        running.map_or(Digest::ZERO, |running| running.numbering.last_hash)
     }
 
     /// Makes everything durable and names the end in the head file.

@@ -40,7 +40,7 @@ use copy::CopyBackend;
 pub struct OfflineLog {
     identity: LogIdentity,
     head: Head,
-    store: Arc<Store>,
+    pub(crate) store: Arc<Store>,
     snapshots: SnapshotShelf,
     _lock: Option<File>,
 }
