@@ -117,7 +117,7 @@ fn groups(log: &EventLog, batches: &[Batch]) -> u64 {
         let batch = &batches[usize::try_from(n).expect("it fits") % batches.len()];
         drop(log.append(batch).expect("the log takes it"));
     }
-    batches[0].bytes() as u64 * (GROUP_EVENTS / GROUP)
+    batches[0].encoded_len() as u64 * (GROUP_EVENTS / GROUP)
 }
 
 fn writers(log: &EventLog, batches: &[Batch]) -> u64 {
@@ -133,7 +133,7 @@ fn writers(log: &EventLog, batches: &[Batch]) -> u64 {
             });
         }
     });
-    batches[0].bytes() as u64 * WRITERS * WRITER_EVENTS
+    batches[0].encoded_len() as u64 * WRITERS * WRITER_EVENTS
 }
 
 fn alone(log: &EventLog, batches: &[Batch]) -> u64 {
@@ -143,7 +143,7 @@ fn alone(log: &EventLog, batches: &[Batch]) -> u64 {
             .wait()
             .expect("it is durable");
     }
-    batches[0].bytes() as u64 * ALONE_EVENTS
+    batches[0].encoded_len() as u64 * ALONE_EVENTS
 }
 
 fn median(values: &mut [f64]) -> f64 {
@@ -243,7 +243,7 @@ fn main() {
     let log = dir.join("log");
     println!(
         "on disk: {:.2} of the encoded bytes, {:.2} of the 200-byte events; {} MB resident",
-        size(&log) as f64 / (many[0].bytes() as u64 * (GROUP_EVENTS / GROUP)) as f64,
+        size(&log) as f64 / (many[0].encoded_len() as u64 * (GROUP_EVENTS / GROUP)) as f64,
         size(&log) as f64 / (200 * GROUP_EVENTS) as f64,
         resident_kb() / 1024,
     );

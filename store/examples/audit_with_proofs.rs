@@ -32,7 +32,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         key: signer.verifier().to_string(),
         proof: proof.to_string(),
         descriptor: event.descriptor().to_vec(),
-        salt: event.salt().ok_or("the event has a body")?,
+        salt: *event.salt().ok_or("the event has a body")?,
     };
     println!("The verifier key, known to everybody:\n\n{}\n", sent.key);
     println!("What Ada gets for her payment:\n\n{}", sent.proof);
@@ -62,7 +62,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     other.wait_durable(other.appended())?;
     let shown_to_bob = other.checkpoint(&signer)?.to_string();
     let theirs = SignedCheckpoint::parse(&shown_to_bob)?;
-    let evidence = log.fork_evidence(&theirs, &signer)?.to_text();
+    let evidence = log.fork_evidence(&theirs, &signer)?.to_string();
     println!("What convinces a judge:\n\n{evidence}");
     ForkEvidence::parse(&evidence)?.check(&key)?;
     println!("The judge: this key has signed two histories");

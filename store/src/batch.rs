@@ -8,7 +8,7 @@ use crate::digest::Digest;
 use crate::error::EventError;
 use crate::expected::{Condition, ExpectedVersion};
 use crate::format::descriptor::{DESCRIPTOR_FIXED, META_BYTES_MAX, NAME_BYTES_MAX};
-use crate::format::entry::{self, BODY_BYTES_HARD_MAX, Draft, ENTRY_BODY_FIXED, ENTRY_FIXED};
+use crate::format::entry::{self, BODY_BYTES_MAX, Draft, ENTRY_BODY_FIXED, ENTRY_FIXED};
 use crate::format::header::RecordKind;
 use crate::log::key_window::{KeyHash, key_hash};
 use crate::salt;
@@ -20,7 +20,18 @@ pub const CONDITIONS_MAX: usize = 1024;
 const RESERVED_BYTES_MAX: usize = 64 * 1024 * 1024;
 
 /// One event to append.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+///
+/// ```
+/// # use vsm_store::NewEvent;
+/// let event = NewEvent {
+///     stream: "orders/17",
+///     kind: "placed",
+///     meta: b"2 units",
+///     ..NewEvent::default()
+/// };
+/// assert_eq!((event.key, event.body), (None, None));
+/// ```
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct NewEvent<'a> {
     /// The stream it belongs to: 1 to 255 bytes.
     pub stream: &'a str,
@@ -129,9 +140,9 @@ impl Batch {
         self.marks.is_empty()
     }
 
-    /// The encoded length, which is what counts against
+    /// The length of the encoded events in bytes, which is what counts against
     /// [`Options::pending_bytes_max`](crate::Options::pending_bytes_max).
-    pub fn bytes(&self) -> usize {
+    pub fn encoded_len(&self) -> usize {
         self.entries.len()
     }
 
@@ -176,10 +187,10 @@ impl Batch {
             });
         }
         let body_len = draft.body.map_or(0, |(_, body)| body.len());
-        if body_len > BODY_BYTES_HARD_MAX {
+        if body_len > BODY_BYTES_MAX {
             return Err(EventError::BodyTooLong {
                 len: body_len,
-                max: BODY_BYTES_HARD_MAX,
+                max: BODY_BYTES_MAX,
             });
         }
         let start = self.entries.len();
@@ -197,7 +208,7 @@ impl Batch {
         body_len: u32,
         commitment: Digest,
     ) -> Result<(), EventError> {
-        let (len, max) = (body_len as usize, BODY_BYTES_HARD_MAX);
+        let (len, max) = (body_len as usize, BODY_BYTES_MAX);
         if len > max {
             return Err(EventError::BodyTooLong { len, max });
         }
@@ -233,7 +244,7 @@ impl Mark {
     }
 }
 
-fn name_fits(what: &'static str, name: &[u8]) -> Result<(), EventError> {
+pub(crate) fn name_fits(what: &'static str, name: &[u8]) -> Result<(), EventError> {
     match name.len() {
         0 => Err(EventError::NameEmpty { what }),
         1..=NAME_BYTES_MAX => Ok(()),
@@ -300,7 +311,7 @@ mod tests {
                 Err(message.to_owned())
             );
         }
-        assert!(batch.is_empty() && batch.bytes() == 0);
+        assert!(batch.is_empty() && batch.encoded_len() == 0);
     }
 
     #[test]

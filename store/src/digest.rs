@@ -6,6 +6,7 @@
 //! two compressions and nothing else.
 
 use std::fmt;
+use std::str::FromStr;
 use std::sync::LazyLock;
 
 use blake3::Hasher;
@@ -64,6 +65,45 @@ impl fmt::Debug for Digest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Digest({self})")
     }
+}
+
+/// Reads 64 hexadecimal digits, as they are displayed.
+impl FromStr for Digest {
+    type Err = HexError;
+
+    fn from_str(text: &str) -> Result<Self, HexError> {
+        from_hex(text).map(Self)
+    }
+}
+
+/// A text is not the hexadecimal form of a [`Digest`] or of a
+/// [`LogId`](crate::LogId).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("{len} bytes of text are not {digits} hexadecimal digits")]
+#[non_exhaustive]
+pub struct HexError {
+    /// The digits that there have to be.
+    pub digits: usize,
+    /// The length of the text in bytes.
+    pub len: usize,
+}
+
+/// Reads two digits of either case for each byte and nothing else.
+pub(crate) fn from_hex<const N: usize>(text: &str) -> Result<[u8; N], HexError> {
+    let error = HexError {
+        digits: 2 * N,
+        len: text.len(),
+    };
+    if text.len() != 2 * N {
+        return Err(error);
+    }
+    let mut bytes = [0; N];
+    for (byte, digits) in bytes.iter_mut().zip(text.as_bytes().chunks_exact(2)) {
+        let digit = |at: usize| char::from(digits[at]).to_digit(16);
+        let (high, low) = digit(0).zip(digit(1)).ok_or(error)?;
+        *byte = u8::try_from(16 * high + low).map_err(|_| error)?;
+    }
+    Ok(bytes)
 }
 
 impl From<[u8; 32]> for Digest {

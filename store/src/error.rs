@@ -205,6 +205,14 @@ pub enum ReadError {
         /// The first sequence that the log holds.
         first: u64,
     },
+    /// The event is not durable yet; wait for it.
+    #[error("sequence {seq} is not durable, the log is at {durable}")]
+    NotDurable {
+        /// The event.
+        seq: u64,
+        /// The last durable sequence.
+        durable: u64,
+    },
     /// What is stored is not what was written.
     #[error("the log is corrupt at sequence {seq}: {what}")]
     Corrupt {

@@ -132,7 +132,7 @@ impl Event {
     }
 
     /// The salt of the body's commitment; a removed body took it along.
-    pub fn salt(&self) -> Option<[u8; 16]> {
+    pub fn salt(&self) -> Option<&[u8; 16]> {
         let there = self.entry.has_body() && !self.entry.is_removed();
         there.then(|| self.entry.salt(&self.frame))
     }

@@ -5,6 +5,7 @@ use std::fmt;
 /// What a batch expects of a stream before its own events are appended; see
 /// [`Batch::expect`](crate::Batch::expect).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[non_exhaustive]
 pub enum ExpectedVersion {
     /// Nothing.
     #[default]

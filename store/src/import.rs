@@ -11,7 +11,7 @@ use std::path::Path;
 
 use crate::backend::BackendError;
 use crate::backend::sled::SledBackend;
-use crate::batch::Batch;
+use crate::batch::{Batch, name_fits};
 use crate::digest::Digest;
 use crate::directory::{self, Found};
 use crate::error::{EventError, OpenError};
@@ -49,6 +49,7 @@ pub struct ImportEvent<'a> {
 
 /// The body of a record to import.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum ImportBody<'a> {
     /// It never had one. An empty body is none.
     None,
@@ -75,8 +76,8 @@ impl<'a> From<Option<(&'a [u8; 16], &'a [u8])>> for ImportBody<'a> {
 }
 
 impl<'a> ImportEvent<'a> {
-    /// The record that an event was; `salt` is [`Event::salt`].
-    pub fn of(event: &'a Event, salt: &'a Option<[u8; 16]>) -> Self {
+    /// The record that an event was, with the salt of its body.
+    pub fn of(event: &'a Event) -> Self {
         Self {
             record_kind: event.record_kind(),
             time: event.time(),
@@ -90,7 +91,7 @@ impl<'a> ImportEvent<'a> {
                     len: event.body_len(),
                     commitment,
                 },
-                _ => salt.as_ref().zip(event.body().bytes()).into(),
+                _ => event.salt().zip(event.body().bytes()).into(),
             },
         }
     }
@@ -106,7 +107,8 @@ pub enum ImportError {
     /// The first record is not genesis, or a later one is.
     #[error("genesis has to be the first record and only that; a pruned log can't be imported")]
     Genesis,
-    /// A record of the log's own has a meta that can't be read.
+    /// A record of the log's own has a meta that can't be read, or a stream,
+    /// type, key or body.
     #[error("record {seq} is of an unknown form")]
     Internal {
         /// Its sequence.
@@ -234,6 +236,7 @@ impl Importer {
             }
             _ => {}
         }
+        check_names(event, seq)?;
         self.batch.clear();
         let draft = Draft {
             kind: event.record_kind,
@@ -280,6 +283,22 @@ impl Importer {
         running.finish()?;
         Ok(running.writer.written().head(running.head_file.incarnation))
     }
+}
+
+/// Names are as a batch takes them; the log's own records have none.
+fn check_names(event: &ImportEvent<'_>, seq: u64) -> Result<(), ImportError> {
+    if event.record_kind != RecordKind::Event {
+        let bare = event.stream.is_empty() && event.kind.is_empty() && event.key.is_none();
+        let bodiless = !matches!(event.body, ImportBody::Present { body, .. } if !body.is_empty());
+        return if bare && bodiless {
+            Ok(())
+        } else {
+            Err(ImportError::Internal { seq })
+        };
+    }
+    name_fits("stream", event.stream.as_bytes())?;
+    name_fits("type", event.kind.as_bytes())?;
+    Ok(event.key.map_or(Ok(()), |key| name_fits("key", key))?)
 }
 
 impl fmt::Debug for Importer {

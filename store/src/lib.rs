@@ -165,7 +165,7 @@ mod subscription_stream;
 mod tree;
 
 pub use batch::{Batch, CONDITIONS_MAX, NewEvent};
-pub use digest::{Digest, body_commitment, chain_hash, descriptor_digest};
+pub use digest::{Digest, HexError, body_commitment, chain_hash, descriptor_digest};
 pub use ed25519_dalek::SigningKey;
 pub use error::{AppendError, EventError, OpenError, ReadError, SnapshotError};
 pub use event::{Body, Event};
@@ -173,7 +173,7 @@ pub use expected::ExpectedVersion;
 pub use export::{Boundary, ExportError, import_export};
 pub use filter::Filter;
 pub use format::descriptor::{META_BYTES_MAX, NAME_BYTES_MAX};
-pub use format::entry::BODY_BYTES_HARD_MAX;
+pub use format::entry::BODY_BYTES_MAX;
 pub use format::header::{Header, RecordKind};
 pub use format::internal::{Genesis, Pruned, REASON_BYTES_MAX, Redacted, Resumed};
 pub use import::{ImportBody, ImportError, ImportEvent, Importer};

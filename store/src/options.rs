@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::digest::Digest;
-use crate::format::entry::BODY_BYTES_HARD_MAX;
+use crate::format::entry::BODY_BYTES_MAX;
 
 /// A source of time: microseconds since the epoch.
 pub type Clock = Arc<dyn Fn() -> u64 + Send + Sync>;
@@ -63,21 +63,24 @@ impl Options {
     }
 
     /// Stored bytes after which a volume is sealed, at the next end of a
-    /// group. Default 64 MiB.
+    /// group. Default 64 MiB. Volumes are what is opened, sealed, rewritten and
+    /// dropped as a whole.
     #[must_use]
     pub fn volume_bytes(mut self, bytes: u64) -> Self {
         self.volume_bytes = bytes;
         self
     }
 
-    /// Stored bytes that a frame aims at; at most 6400, the default.
+    /// Stored bytes that a frame aims at, from 512 to 6400, the default. Smaller
+    /// frames make single events cheaper to read and the log longer.
     #[must_use]
     pub fn frame_bytes(mut self, bytes: usize) -> Self {
         self.frame_bytes = bytes.clamp(512, 6400);
         self
     }
 
-    /// Bytes that may wait for the disk before `append` blocks. Default 8 MiB:
+    /// Encoded bytes that may wait for the disk before `append` blocks. A batch
+    /// is taken whole when less than that waits. Default 8 MiB:
     /// more only costs memory, since a sync of that size is as fast as they get.
     #[must_use]
     pub fn pending_bytes_max(mut self, bytes: usize) -> Self {
@@ -85,14 +88,15 @@ impl Options {
         self
     }
 
-    /// The longest body that is accepted. Default 1 MiB, at most 64 MiB.
+    /// The longest body that is accepted, in bytes. Default 1 MiB, at most
+    /// [`BODY_BYTES_MAX`](crate::BODY_BYTES_MAX), which is 64 MiB.
     #[must_use]
     pub fn body_bytes_max(mut self, bytes: usize) -> Self {
-        self.body_bytes_max = bytes.min(BODY_BYTES_HARD_MAX);
+        self.body_bytes_max = bytes.min(BODY_BYTES_MAX);
         self
     }
 
-    /// Cache of each open volume. Default 16 MiB.
+    /// Bytes of cache for each open volume. Default 16 MiB.
     #[must_use]
     pub fn cache_bytes(mut self, bytes: u64) -> Self {
         self.cache_bytes = bytes;
@@ -115,14 +119,17 @@ impl Options {
         self
     }
 
-    /// The schema version that a new log's genesis records. Default 1.
+    /// The version of what you put into metas and bodies; a new log's genesis
+    /// records it, an existing log keeps its own. Default 1.
     #[must_use]
     pub fn schema(mut self, version: u32) -> Self {
         self.schema = version;
         self
     }
 
-    /// The public key that a new log's genesis records. Default none.
+    /// The Ed25519 public key that a new log's genesis records; an existing log
+    /// keeps its own. With one, checkpoints, redactions and prunings have to be
+    /// signed with its private key. Default none, which is all zeros.
     #[must_use]
     pub fn node_key(mut self, key: [u8; 32]) -> Self {
         self.node_key = key;

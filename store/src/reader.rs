@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use crate::backend::Volume;
 use crate::chain::Chain;
+use crate::digest::Digest;
 use crate::error::{Fault, ReadError};
 use crate::event::{Event, Hashed};
 use crate::filter::Filter;
@@ -229,6 +230,9 @@ pub struct BackwardReader {
     /// The highest sequence that is not looked at yet; `None` when genesis was.
     next_seq: Option<u64>,
     filter: Filter,
+    hashed: bool,
+    /// The chain hash before the frame that was read last.
+    hash_before: Option<Digest>,
     /// Whether a frame has been read.
     begun: bool,
     volume: Option<(u64, Arc<dyn Volume>)>,
@@ -242,6 +246,8 @@ impl BackwardReader {
             store,
             next_seq: Some(from),
             filter: Filter::new(),
+            hashed: false,
+            hash_before: None,
             begun: false,
             volume: None,
             events: Vec::new(),
@@ -252,6 +258,13 @@ impl BackwardReader {
     #[must_use]
     pub fn matching(mut self, filter: Filter) -> Self {
         self.filter = filter;
+        self
+    }
+
+    /// See [`Reader::hashed`].
+    #[must_use]
+    pub fn hashed(mut self, hashed: bool) -> Self {
+        self.hashed = hashed;
         self
     }
 
@@ -269,13 +282,30 @@ impl BackwardReader {
             }
         };
         let frame = frame_holding(&**volume, seq)?.ok_or_else(missing)?;
+        let mut chain = Chain {
+            hash: frame.header.previous,
+            time: 0,
+        };
         frame.for_each(|at, entry| {
+            let hashed = if self.hashed {
+                Some(chain.follow(&frame.plain, at, entry, true)?)
+            } else {
+                None
+            };
             if at <= seq && self.filter.wants_entry(entry, &frame.plain) {
                 self.events
-                    .push(Event::new(frame.plain.clone(), *entry, at, None));
+                    .push(Event::new(frame.plain.clone(), *entry, at, hashed));
             }
             Ok::<(), Fault>(())
         })?;
+        if self.hashed {
+            chain.leave(&frame)?;
+            if self.hash_before.is_some_and(|hash| hash != chain.hash) {
+                let what = "frame is not the one that the chain goes on from";
+                return Err(Fault::corrupt(frame.header.last_seq(), what));
+            }
+            self.hash_before = Some(frame.header.previous);
+        }
         Ok(frame.header.first_seq)
     }
 }
@@ -311,6 +341,8 @@ impl Iterator for BackwardReader {
 impl fmt::Debug for BackwardReader {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("BackwardReader")
+            .field("next_seq", &self.next_seq)
+            .field("hashed", &self.hashed)
             .field("filter", &self.filter)
             .finish_non_exhaustive()
     }

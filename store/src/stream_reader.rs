@@ -4,11 +4,13 @@
 //! the stream are opened, and in them only the frames that hold it are read.
 
 use std::collections::VecDeque;
+use std::fmt;
 use std::sync::Arc;
 
 use crate::chain::Chain;
 use crate::error::{Fault, ReadError};
 use crate::event::Event;
+use crate::filter::Filter;
 use crate::format::frame::Frame;
 use crate::format::header::RecordKind;
 use crate::index::walk::{Part, Run, StreamName};
@@ -31,6 +33,7 @@ pub struct StreamReader {
     hashed: bool,
     /// What was durable when the plan was made.
     planned_to: Option<u64>,
+    filter: Filter,
     /// The parts that are still to be read, the next one last.
     plan: Vec<Part>,
     run: Option<Run>,
@@ -53,6 +56,7 @@ impl StreamReader {
             last_seq: 0,
             hashed: false,
             planned_to: None,
+            filter: Filter::new(),
             plan: Vec::new(),
             run: None,
             events: VecDeque::new(),
@@ -69,8 +73,16 @@ impl StreamReader {
         self
     }
 
-    /// The stream version that comes next.
-    pub fn position(&self) -> u64 {
+    /// Leaves out what a filter does not want, such as other types. Default:
+    /// nothing.
+    #[must_use]
+    pub fn matching(mut self, filter: Filter) -> Self {
+        self.filter = filter;
+        self
+    }
+
+    /// The version that comes next: what is before it was given or left out.
+    pub fn next_version(&self) -> u64 {
         self.next_version
     }
 
@@ -82,7 +94,10 @@ impl StreamReader {
                 }
                 self.next_version += 1;
                 self.last_seq = event.seq();
-                return Ok(Some(event));
+                if self.filter.matches(&event) {
+                    return Ok(Some(event));
+                }
+                continue;
             }
             match &mut self.run {
                 Some(run) => match run.next_frame()? {
@@ -189,6 +204,7 @@ pub struct BackwardStreamReader {
     from_version: u64,
     durable: u64,
     hashed: bool,
+    filter: Filter,
     started: bool,
     /// The version that has to come next, once that is known.
     next_version: Option<u64>,
@@ -206,6 +222,7 @@ impl BackwardStreamReader {
             from_version,
             durable,
             hashed: false,
+            filter: Filter::new(),
             started: false,
             next_version: None,
             run: None,
@@ -221,6 +238,14 @@ impl BackwardStreamReader {
         self
     }
 
+    /// Leaves out what a filter does not want, such as other types. Default:
+    /// nothing.
+    #[must_use]
+    pub fn matching(mut self, filter: Filter) -> Self {
+        self.filter = filter;
+        self
+    }
+
     pub(crate) fn step(&mut self) -> Result<Option<Event>, Fault> {
         loop {
             if let Some(event) = self.events.pop() {
@@ -229,7 +254,10 @@ impl BackwardStreamReader {
                     return Err(Fault::corrupt(event.seq(), NOT_NEXT));
                 }
                 self.next_version = Some(version - 1);
-                return Ok(Some(event));
+                if self.filter.matches(&event) {
+                    return Ok(Some(event));
+                }
+                continue;
             }
             if !self.started {
                 self.started = true;
@@ -307,6 +335,28 @@ impl Iterator for BackwardStreamReader {
         let step = self.step();
         self.failed = step.is_err();
         step.map_err(ReadError::from).transpose()
+    }
+}
+
+impl fmt::Debug for StreamReader {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("StreamReader")
+            .field("stream", &self.stream.name)
+            .field("next_version", &self.next_version)
+            .field("hashed", &self.hashed)
+            .field("filter", &self.filter)
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for BackwardStreamReader {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("BackwardStreamReader")
+            .field("stream", &self.stream.name)
+            .field("from_version", &self.from_version)
+            .field("hashed", &self.hashed)
+            .field("filter", &self.filter)
+            .finish_non_exhaustive()
     }
 }
 

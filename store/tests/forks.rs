@@ -63,11 +63,11 @@ fn forks_at_every_position_are_proven_and_nothing_else_is() {
                 );
                 continue;
             }
-            let text = outcome.expect("a fork").to_text();
+            let text = outcome.expect("a fork").to_string();
             let evidence = ForkEvidence::parse(&text).expect("it reads");
             assert_eq!(evidence.check(signer().verifier()), Ok(()));
             assert_eq!(evidence.first(), &theirs);
-            assert_eq!(evidence.to_text(), text);
+            assert_eq!(evidence.to_string(), text);
         }
         drop((left, right));
         let log = EventLog::open(&trunk, still()).expect("it opens");
@@ -164,7 +164,7 @@ fn an_auditor_with_a_copy_and_no_private_key_has_evidence_too() {
     let theirs = forked.checkpoint(&signer()).expect("it signs");
     let copy = OfflineLog::open(dir.path()).expect("it opens");
     let evidence = copy.fork_evidence_between(&theirs, &ours, signer().verifier());
-    let text = evidence.expect("a fork").to_text();
+    let text = evidence.expect("a fork").to_string();
     let evidence = ForkEvidence::parse(&text).expect("it reads");
     assert_eq!(evidence.check(signer().verifier()), Ok(()));
     assert!(copy.fork_evidence(&theirs, &signer()).is_ok());

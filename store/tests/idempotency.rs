@@ -228,9 +228,8 @@ fn keys_are_known_after_a_restart_and_after_an_import() {
     let mut importer = Importer::create(&copy_dir, options()).expect("it starts");
     for event in log.read(0) {
         let event = event.expect("it reads");
-        let salt = event.salt();
         importer
-            .push(&ImportEvent::of(&event, &salt))
+            .push(&ImportEvent::of(&event))
             .expect("it is taken");
     }
     importer.finish().expect("it finishes");

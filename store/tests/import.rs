@@ -20,8 +20,7 @@ fn import(from: &Path, to: &Path, change: Option<u64>) -> Result<Head, ImportErr
     let mut importer = Importer::create(to, small())?;
     for event in log.read(0) {
         let event = event.expect("it reads");
-        let salt = event.salt();
-        let mut record = ImportEvent::of(&event, &salt);
+        let mut record = ImportEvent::of(&event);
         if change == Some(event.seq()) {
             record.meta = b"forged";
         }
@@ -92,7 +91,7 @@ fn what_can_not_be_imported_is_named() {
     let genesis = log.read(0).next().expect("it is there").expect("it reads");
     let mut importer = Importer::create(dir.path().join("b"), small()).expect("it starts");
     importer
-        .push(&ImportEvent::of(&genesis, &None))
+        .push(&ImportEvent::of(&genesis))
         .expect("it is taken");
     assert!(matches!(
         importer.push(&record),
@@ -102,6 +101,24 @@ fn what_can_not_be_imported_is_named() {
         time: genesis.time(),
         ..record
     };
+    // Names that no batch takes, and names of a record that has none.
+    let long = "x".repeat(256);
+    for (stream, kind) in [("", "k"), ("s", ""), (&*long, "k"), ("s", &*long)] {
+        let named = ImportEvent {
+            stream,
+            kind,
+            ..late
+        };
+        assert!(matches!(importer.push(&named), Err(ImportError::Event(_))));
+    }
+    let own = ImportEvent {
+        record_kind: RecordKind::Redacted,
+        ..late
+    };
+    assert!(matches!(
+        importer.push(&own),
+        Err(ImportError::Internal { seq: 1 })
+    ));
     importer.push(&late).expect("it is taken");
     assert!(matches!(importer.finish(), Err(ImportError::Unfinished)));
 }

@@ -149,7 +149,7 @@ fn of_evidence_of_a_fork() {
         .expect("a fork");
     assert!(same_size.root_between().is_none() && larger.root_between().is_some());
     for evidence in [same_size, larger] {
-        no_mutation_passes(&evidence.to_text(), |text| {
+        no_mutation_passes(&evidence.to_string(), |text| {
             ForkEvidence::parse(text)?.check(scene.key())
         });
     }

@@ -64,8 +64,8 @@ fn a_third_party_needs_the_texts_and_the_key_alone() {
             assert_eq!(wrong, Err(CheckError::Descriptor));
             match (event.salt(), event.body().bytes()) {
                 (Some(salt), Some(body)) => {
-                    assert_eq!(proven.check_body(&salt, body), Ok(()));
-                    let wrong = proven.check_body(&salt, &body[1..]);
+                    assert_eq!(proven.check_body(salt, body), Ok(()));
+                    let wrong = proven.check_body(salt, &body[1..]);
                     assert_eq!(wrong, Err(CheckError::Body));
                 }
                 _ => assert_eq!(proven.check_body(&[0; 16], b""), Err(CheckError::Body)),
@@ -75,7 +75,7 @@ fn a_third_party_needs_the_texts_and_the_key_alone() {
             } else {
                 RecordKind::Event
             };
-            assert_eq!(proven.header.kind, kind);
+            assert_eq!(proven.header.record_kind, kind);
         }
         let old = SignedCheckpoint::parse(&texts.0).expect("a checkpoint");
         let grown = ConsistencyProof::parse(&texts.1).expect("a proof");

@@ -43,7 +43,7 @@ fn what_is_dropped_is_named_and_the_rest_is_read() {
         let report = log.prune(100, "old", None).expect("it prunes");
         let first = report.first_kept;
         assert!(first > 50 && first <= 100, "{report:?}");
-        assert_eq!((log.first_seq(), report.events), (first, first));
+        assert_eq!((log.first_seq(), report.events_dropped), (first, first));
         let record = log.event(report.record.expect("there is one"));
         let record = record.expect("it reads").expect("it is there");
         assert_eq!(record.record_kind(), RecordKind::Pruned);
@@ -71,7 +71,7 @@ fn what_is_dropped_is_named_and_the_rest_is_read() {
         // Nothing more to drop is no error and leaves no record.
         let head = log.head();
         let again = log.prune(100, "old", None).expect("it prunes");
-        assert_eq!((again.volumes, again.record), (0, None));
+        assert_eq!((again.volumes_dropped, again.record), (0, None));
         assert_eq!(log.head(), head);
     });
 }
@@ -116,11 +116,11 @@ fn a_pruned_log_verifies_and_goes_on_after_it_was_opened_again() {
 fn neither_everything_nor_the_volume_being_written_is_dropped() {
     everywhere(small(), |log| {
         let nothing = log.prune(u64::MAX, "all", None).expect("it prunes");
-        assert_eq!((nothing.volumes, nothing.record), (0, None));
+        assert_eq!((nothing.volumes_dropped, nothing.record), (0, None));
         fill(log, 100);
         let durable = log.durable();
         let report = log.prune(u64::MAX, "all", None).expect("it prunes");
-        assert!(report.volumes > 0 && report.first_kept <= durable);
+        assert!(report.volumes_dropped > 0 && report.first_kept <= durable);
         assert!(log.event(durable).expect("it reads").is_some());
         fill(log, 100);
     });

@@ -38,8 +38,7 @@ fn rewritten(
     let mut importer = Importer::create(to, options()).expect("it starts");
     for event in log.read(0) {
         let event = event.expect("it reads");
-        let salt = event.salt();
-        let mut record = ImportEvent::of(&event, &salt);
+        let mut record = ImportEvent::of(&event);
         let mut meta = event.meta().to_vec();
         if forge(event.seq(), &mut record, &mut meta) {
             record.meta = &meta;

@@ -66,7 +66,7 @@ fn a_reader_at_the_end_of_its_stream_goes_on_later() {
             append(log, &[&other]);
             log.wait_durable(log.appended()).expect("it is durable");
             assert!(reader.next().is_none());
-            assert_eq!(reader.position(), version + 1);
+            assert_eq!(reader.next_version(), version + 1);
         }
     });
 }

@@ -51,7 +51,7 @@ pub fn write_with(
     let events: Vec<Event> = old.read(0).map(|it| it.expect("it can be read")).collect();
     let mut new = Importer::create(to, Options::new()).expect("a new log");
     let genesis = events.first().expect("a genesis");
-    new.push(&ImportEvent::of(genesis, &genesis.salt()))
+    new.push(&ImportEvent::of(genesis))
         .expect("the genesis is taken");
     for (record, body_of) in forged {
         let original = body_of.map(|seq| &events[usize::try_from(seq).expect("a small log")]);

@@ -87,7 +87,7 @@ pub fn run(directory: &Path, settings: Settings) -> Result<Figures, AnyError> {
         .collect::<Result<Vec<_>, _>>()?;
     let groups = settings.events.div_ceil(GROUP).max(1);
     let events = groups * GROUP;
-    let bytes = groups * batches[0].bytes() as u64;
+    let bytes = groups * batches[0].encoded_len() as u64;
     let (log, file) = (directory.join("log"), directory.join("raw"));
 
     let (mut ours, mut encoding) = (Vec::new(), Vec::new());

@@ -1,6 +1,6 @@
 //! Whether values make sense: each on its own, and together.
 
-use vsm_store::BODY_BYTES_HARD_MAX;
+use vsm_store::BODY_BYTES_MAX;
 
 use super::{Config, Problem};
 
@@ -10,7 +10,7 @@ const BOUNDS: &[(&str, u64, u64)] = &[
     ("storage.volume_bytes", 1 << 16, 1 << 40),
     ("storage.cache_bytes", 1 << 16, 1 << 36),
     ("storage.pending_bytes_max", 1 << 16, 1 << 36),
-    ("storage.body_bytes_max", 1, BODY_BYTES_HARD_MAX as u64),
+    ("storage.body_bytes_max", 1, BODY_BYTES_MAX as u64),
     ("storage.snapshot_steps", 1_000, u64::MAX),
     // serde_json stops at 128.
     ("api.depth_max", 1, 120),

@@ -63,7 +63,7 @@ pub fn line_within(event: &Event, raw: bool, content_max: usize) -> Result<Value
         let bytes = json!({
             "header": event.header().map(|header| hex(header)),
             "descriptor": hex(event.descriptor()),
-            "salt": event.salt().map(|salt| hex(&salt)),
+            "salt": event.salt().map(|salt| hex(salt)),
             "body": event.body().bytes().map(hex),
         });
         object.insert("raw".into(), bytes);

@@ -69,7 +69,7 @@ fn hashes(event: &Event) -> Value {
         "previous": part(96, 128),
         "descriptor": part(32, 64),
         "body_commitment": event.body_commitment().map(|digest| hex(&digest.0)),
-        "salt": event.salt().map(|salt| hex(&salt)),
+        "salt": event.salt().map(|salt| hex(salt)),
         "header": event.header().map(|header| hex(header)),
     })
 }

@@ -33,13 +33,15 @@ pub(crate) const ENTRY_FIXED: usize = 32;
 pub(crate) const ENTRY_BODY_FIXED: usize = 48;
 /// The length of the commitment alone.
 const COMMITMENT_LEN: usize = 32;
+/// The salt where there is none.
+const NO_SALT: [u8; 16] = [0; 16];
 const PLACEMENT_INLINE: u8 = 0;
 const PLACEMENT_REMOVED: u8 = 1;
 /// The longest body that any option allows.
-pub const BODY_BYTES_HARD_MAX: usize = 64 * 1024 * 1024;
+pub const BODY_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// The longest entry.
 pub(crate) const ENTRY_MAX: usize =
-    ENTRY_FIXED + ENTRY_BODY_FIXED + DESCRIPTOR_MAX + BODY_BYTES_HARD_MAX;
+    ENTRY_FIXED + ENTRY_BODY_FIXED + DESCRIPTOR_MAX + BODY_BYTES_MAX;
 
 /// The fixed fields of an entry, and where its parts lie in the bytes that it
 /// was parsed from.
@@ -79,7 +81,7 @@ impl Entry {
         }
         let body_len = u32_at(raw, 4);
         let has_body = flags & FLAG_HAS_BODY != 0;
-        if has_body != (body_len > 0) || body_len as usize > BODY_BYTES_HARD_MAX {
+        if has_body != (body_len > 0) || body_len as usize > BODY_BYTES_MAX {
             return Err(Malformed("entry has an impossible body length"));
         }
         let descriptor_len = u32_at(raw, 28);
@@ -161,26 +163,25 @@ impl Entry {
     }
 
     /// The salt, or zeros without a body that is there.
-    pub(crate) fn salt(&self, bytes: &[u8]) -> [u8; 16] {
-        let mut salt = [0; 16];
-        if self.has_body() && !self.removed {
-            let at = self.start as usize + ENTRY_FIXED + 32;
-            salt.copy_from_slice(&bytes[at..at + 16]);
+    pub(crate) fn salt<'a>(&self, bytes: &'a [u8]) -> &'a [u8; 16] {
+        if !self.has_body() || self.removed {
+            return &NO_SALT;
         }
-        salt
+        let at = self.start as usize + ENTRY_FIXED + COMMITMENT_LEN;
+        bytes[at..].first_chunk().unwrap_or(&NO_SALT)
     }
 
     /// Rebuilds the canonical header.
     pub(crate) fn header(&self, bytes: &[u8], seq: u64, previous: Digest) -> Header {
         Header {
-            kind: self.kind,
+            record_kind: self.kind,
             flags: self.flags,
             body_len: self.body_len,
             seq,
             time: self.time,
             stream_version: self.stream_version,
-            descriptor: descriptor_digest(self.descriptor_bytes(bytes)),
-            body: self.commitment(bytes),
+            descriptor_digest: descriptor_digest(self.descriptor_bytes(bytes)),
+            body_commitment: self.commitment(bytes),
             previous,
         }
     }
@@ -189,7 +190,7 @@ impl Entry {
     pub(crate) fn body_fits(&self, bytes: &[u8]) -> bool {
         !self.has_body()
             || self.removed
-            || body_commitment(&self.salt(bytes), self.body(bytes)) == self.commitment(bytes)
+            || body_commitment(self.salt(bytes), self.body(bytes)) == self.commitment(bytes)
     }
 }
 

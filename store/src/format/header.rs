@@ -68,7 +68,7 @@ impl RecordKind {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Header {
     /// What the record is to the log.
-    pub kind: RecordKind,
+    pub record_kind: RecordKind,
     /// See [`FLAG_LAST_OF_GROUP`] and [`FLAG_HAS_BODY`].
     pub flags: u16,
     /// The body's length in bytes.
@@ -79,10 +79,10 @@ pub struct Header {
     pub time: u64,
     /// Position in the stream, from 1; 0 for the log's own records.
     pub stream_version: u64,
-    /// Digest of the descriptor.
-    pub descriptor: Digest,
-    /// Commitment to the body, or zeros.
-    pub body: Digest,
+    /// The [digest](crate::descriptor_digest) of the descriptor.
+    pub descriptor_digest: Digest,
+    /// The [commitment](crate::body_commitment) to the body; zeros without one.
+    pub body_commitment: Digest,
     /// Chain hash of the event before, or zeros.
     pub previous: Digest,
 }
@@ -92,14 +92,14 @@ impl Header {
     pub fn encode(&self) -> [u8; HEADER_LEN] {
         let mut out = [0; HEADER_LEN];
         out[0] = HEADER_VERSION;
-        out[1] = self.kind as u8;
+        out[1] = self.record_kind as u8;
         out[2..4].copy_from_slice(&self.flags.to_le_bytes());
         out[4..8].copy_from_slice(&self.body_len.to_le_bytes());
         out[8..16].copy_from_slice(&self.seq.to_le_bytes());
         out[16..24].copy_from_slice(&self.time.to_le_bytes());
         out[24..32].copy_from_slice(&self.stream_version.to_le_bytes());
-        out[32..64].copy_from_slice(&self.descriptor.0);
-        out[64..96].copy_from_slice(&self.body.0);
+        out[32..64].copy_from_slice(&self.descriptor_digest.0);
+        out[64..96].copy_from_slice(&self.body_commitment.0);
         out[96..128].copy_from_slice(&self.previous.0);
         out
     }
@@ -107,14 +107,14 @@ impl Header {
     /// Reads the 128 bytes; `None` if this version does not know what they say.
     pub fn decode(bytes: &[u8; HEADER_LEN]) -> Option<Self> {
         let header = Self {
-            kind: RecordKind::from_u8(bytes[1])?,
+            record_kind: RecordKind::from_u8(bytes[1])?,
             flags: u16_at(bytes, 2),
             body_len: u32_at(bytes, 4),
             seq: u64_at(bytes, 8),
             time: u64_at(bytes, 16),
             stream_version: u64_at(bytes, 24),
-            descriptor: digest_at(bytes, 32),
-            body: digest_at(bytes, 64),
+            descriptor_digest: digest_at(bytes, 32),
+            body_commitment: digest_at(bytes, 64),
             previous: digest_at(bytes, 96),
         };
         (bytes[0] == HEADER_VERSION && header.flags & !FLAGS_KNOWN == 0).then_some(header)
@@ -133,14 +133,14 @@ mod tests {
     #[test]
     fn the_layout_is_frozen() {
         let header = Header {
-            kind: RecordKind::Resumed,
+            record_kind: RecordKind::Resumed,
             flags: 0x0203,
             body_len: 0x0405_0607,
             seq: 0x1112_1314_1516_1718,
             time: 0x2122_2324_2526_2728,
             stream_version: 0x3132_3334_3536_3738,
-            descriptor: Digest([0xdd; 32]),
-            body: Digest([0xbb; 32]),
+            descriptor_digest: Digest([0xdd; 32]),
+            body_commitment: Digest([0xbb; 32]),
             previous: Digest([0xcc; 32]),
         };
         let mut expected = vec![1, 2, 0x03, 0x02, 0x07, 0x06, 0x05, 0x04];

@@ -44,6 +44,7 @@ pub const REASON_BYTES_MAX: usize = 1024;
 
 /// What genesis says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Genesis {
     /// The log's name and its keeper.
     pub identity: LogIdentity,
@@ -89,6 +90,7 @@ impl Genesis {
 
 /// What a resumed record says about the loss that came before it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Resumed {
     /// The incarnation that starts with this record.
     pub incarnation: u32,
@@ -127,6 +129,7 @@ impl Resumed {
 
 /// What a record says about an event whose body it removes.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Redacted {
     /// The event's sequence.
     pub seq: u64,
@@ -176,6 +179,7 @@ impl Redacted {
 /// What a record says about the events that it drops from the front of the
 /// log.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Pruned {
     /// The first sequence that is kept.
     pub first_kept: u64,

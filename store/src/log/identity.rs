@@ -1,6 +1,9 @@
 //! Who a log is.
 
 use std::fmt;
+use std::str::FromStr;
+
+use crate::digest::{HexError, from_hex};
 
 /// A log's random name, fixed for life.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
@@ -12,6 +15,15 @@ impl fmt::Display for LogId {
     }
 }
 
+/// Reads 32 hexadecimal digits, as they are displayed.
+impl FromStr for LogId {
+    type Err = HexError;
+
+    fn from_str(text: &str) -> Result<Self, HexError> {
+        from_hex(text).map(Self)
+    }
+}
+
 impl fmt::Debug for LogId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "LogId({self})")
@@ -20,6 +32,7 @@ impl fmt::Debug for LogId {
 
 /// What tells one log from every other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub struct LogIdentity {
     /// The log's name.
     pub log_id: LogId,

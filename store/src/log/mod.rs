@@ -40,6 +40,7 @@ use std::thread::{self, JoinHandle};
 use parking_lot::Mutex;
 
 use crate::batch::Batch;
+use crate::digest::Digest;
 use crate::error::{AppendError, Fault, OpenError, ReadError, SnapshotError};
 use crate::event::Event;
 use crate::fault::fault;
@@ -248,15 +249,20 @@ impl EventLog {
 
     /// Reads forwards from a sequence to the end of what is durable. A reader
     /// that has ended goes on when more is durable.
-    pub fn read(&self, from: u64) -> Reader {
+    ///
+    /// Sequence 0 is genesis, the log's own record of itself; events start at
+    /// 1. A start beyond the end gives nothing until the log gets there.
+    pub fn read(&self, from_seq: u64) -> Reader {
         let progress = Arc::clone(&self.shared().progress);
-        Reader::new(Arc::clone(&self.shared().store), progress, from)
+        Reader::new(Arc::clone(&self.shared().store), progress, from_seq)
     }
 
     /// Reads backwards from a sequence, or from the end if that is before it,
-    /// down to genesis.
-    pub fn read_back(&self, from: u64) -> BackwardReader {
-        BackwardReader::new(Arc::clone(&self.shared().store), from.min(self.durable()))
+    /// down to genesis or to where the log was pruned. [`u64::MAX`] always is
+    /// behind the end.
+    pub fn read_back(&self, from_seq: u64) -> BackwardReader {
+        let from_seq = from_seq.min(self.durable());
+        BackwardReader::new(Arc::clone(&self.shared().store), from_seq)
     }
 
     /// Reads one event; `None` if it is not durable.
@@ -267,8 +273,12 @@ impl EventLog {
         self.read(seq).next().transpose()
     }
 
-    /// Keeps a snapshot of what was built from the events up to `seq`. Of each
-    /// name the newest two are kept.
+    /// Keeps a snapshot of what was built from the events up to `seq`, which
+    /// have to be durable. Of each name the two of the highest sequences are
+    /// kept. When this returns, it is on the device.
+    ///
+    /// A name is 1 to 64 of `a-z A-Z 0-9 . _ -` and does not start with a dot.
+    /// The bytes are copied in memory once.
     pub fn put_snapshot(
         &self,
         name: &str,
@@ -314,8 +324,13 @@ impl EventLog {
         Ok(bytes)
     }
 
-    /// The chain hash of a durable event.
-    pub fn chain_hash(&self, seq: u64) -> Result<crate::Digest, ReadError> {
+    /// The chain hash of a durable event, which stands for it and all events
+    /// before it. One that is not durable is [`ReadError::NotDurable`].
+    pub fn chain_hash(&self, seq: u64) -> Result<Digest, ReadError> {
+        let durable = self.durable();
+        if seq > durable {
+            return Err(ReadError::NotDurable { seq, durable });
+        }
         // Known, and what a snapshot of all that was pruned is bound to.
         let first = self.first_seq();
         if first > 0 && seq == first - 1 {

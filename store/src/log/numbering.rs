@@ -100,14 +100,14 @@ impl Numbering {
                 flags |= FLAG_LAST_OF_GROUP;
             }
             let header = Header {
-                kind: mark.kind,
+                record_kind: mark.kind,
                 flags,
                 body_len: mark.body_len,
                 seq,
                 time,
                 stream_version,
-                descriptor: mark.descriptor,
-                body: mark.body,
+                descriptor_digest: mark.descriptor,
+                body_commitment: mark.body,
                 previous: self.last_hash,
             };
             let hash = header.chain_hash();

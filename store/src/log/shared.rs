@@ -21,6 +21,7 @@ use crate::tree::Frontier;
 
 /// The durable end of a log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Head {
     /// The last durable sequence.
     pub seq: u64,

@@ -27,6 +27,7 @@ use crate::log::shared::{Head, Shared, Written};
 
 /// How far a backup is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct BackupProgress {
     /// Volumes that are done.
     pub volumes: u64,
@@ -67,6 +68,7 @@ impl fmt::Debug for BackupOptions {
 
 /// What a backup holds, and what it took.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct BackupReport {
     /// The end of the log that the backup holds.
     pub head: Head,

@@ -13,13 +13,14 @@ use crate::log::EventLog;
 
 /// What a pruning did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct PruneReport {
     /// The first sequence that the log holds now.
     pub first_kept: u64,
     /// Volumes that were dropped.
-    pub volumes: u64,
+    pub volumes_dropped: u64,
     /// Events that were dropped.
-    pub events: u64,
+    pub events_dropped: u64,
     /// The record that says so; `None` if there was nothing to drop.
     pub record: Option<u64>,
 }
@@ -42,14 +43,14 @@ impl EventLog {
         &self,
         before_seq: u64,
         reason: &str,
-        signer: Option<&SigningKey>,
+        key: Option<&SigningKey>,
     ) -> Result<PruneReport, PruneError> {
         let (len, max) = (reason.len(), REASON_BYTES_MAX);
         if len > max {
             return Err(PruneError::ReasonTooLong { len, max });
         }
         let shared = self.shared();
-        check_key(&shared.identity, signer)?;
+        check_key(&shared.identity, key)?;
         let mut unfinished = shared.unfinished.lock();
         go_on(shared, &mut unfinished).map_err(PruneError::Unfinished)?;
 
@@ -61,8 +62,8 @@ impl EventLog {
             .unwrap_or(0);
         let nothing = PruneReport {
             first_kept: first,
-            volumes: 0,
-            events: 0,
+            volumes_dropped: 0,
+            events_dropped: 0,
             record: None,
         };
         if boundary == 0 {
@@ -78,7 +79,7 @@ impl EventLog {
             reason: reason.to_owned(),
             signature: [0; SIGNATURE_LEN],
         };
-        record.sign(&shared.identity, signer);
+        record.sign(&shared.identity, key);
         begin(shared, self).map_err(into_io)?;
         let ticket = append_records(self, RecordKind::Pruned, &[record.encode()])?;
         *unfinished = Asked {
@@ -88,8 +89,8 @@ impl EventLog {
         go_on(shared, &mut unfinished).map_err(PruneError::Unfinished)?;
         Ok(PruneReport {
             first_kept,
-            volumes: boundary as u64,
-            events: first_kept - first,
+            volumes_dropped: boundary as u64,
+            events_dropped: first_kept - first,
             record: Some(ticket.first),
         })
     }

@@ -20,6 +20,7 @@ pub const REDACTIONS_MAX: usize = 4096;
 
 /// One removed body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Redaction {
     /// The event whose body was removed.
     pub seq: u64,
@@ -29,6 +30,7 @@ pub struct Redaction {
 
 /// What a redaction did.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct RedactReport {
     /// The removed bodies, by sequence.
     pub redactions: Vec<Redaction>,
@@ -47,9 +49,9 @@ impl EventLog {
         &self,
         seq: u64,
         reason: &str,
-        signer: Option<&SigningKey>,
+        key: Option<&SigningKey>,
     ) -> Result<RedactReport, RedactError> {
-        self.redact_all(&[(seq, reason)], signer)
+        self.redact_all(&[(seq, reason)], key)
     }
 
     /// Removes the bodies of events for good, each with a reason of at most
@@ -69,11 +71,11 @@ impl EventLog {
     pub fn redact_all(
         &self,
         redactions: &[(u64, &str)],
-        signer: Option<&SigningKey>,
+        key: Option<&SigningKey>,
     ) -> Result<RedactReport, RedactError> {
         check(redactions)?;
         let shared = self.shared();
-        check_key(&shared.identity, signer)?;
+        check_key(&shared.identity, key)?;
         let mut unfinished = shared.unfinished.lock();
         let recorded = unfinished.redacted.clone();
         let mut volumes_rewritten =
@@ -86,7 +88,7 @@ impl EventLog {
                 Some(&record) => done.push(Redaction { seq: *seq, record }),
                 None => {
                     let mut record = self.record_of(*seq, reason)?;
-                    record.sign(&shared.identity, signer);
+                    record.sign(&shared.identity, key);
                     records.push(record);
                 }
             }

@@ -70,6 +70,7 @@ impl RestoreOptions {
 
 /// What was restored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct RestoreReport {
     /// Who the log is now; its incarnation is a new one.
     pub identity: LogIdentity,
@@ -80,7 +81,7 @@ pub struct RestoreReport {
     /// What that record says.
     pub resumed: Resumed,
     /// Volumes that were copied.
-    pub volumes: u64,
+    pub volumes_copied: u64,
 }
 
 /// Checks the backup in `from` and makes a log out of it in `to`, which is
@@ -125,7 +126,7 @@ pub fn restore(
             lost_to: known.0,
             lost_head: known.1,
         },
-        volumes: report.volumes,
+        volumes_copied: report.volumes,
     })
 }
 

@@ -24,6 +24,7 @@ pub struct EventProof {
 /// What a proof has shown: the header is that of event number
 /// [`Header::seq`] of the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct ProvenEvent {
     /// The event's header.
     pub header: Header,
@@ -78,7 +79,7 @@ impl ProvenEvent {
     /// ([`Event::descriptor`](crate::Event::descriptor)): its stream, type,
     /// key and meta.
     pub fn check_descriptor(&self, descriptor: &[u8]) -> Result<(), CheckError> {
-        if descriptor_digest(descriptor) != self.header.descriptor {
+        if descriptor_digest(descriptor) != self.header.descriptor_digest {
             return Err(CheckError::Descriptor);
         }
         Ok(())
@@ -90,7 +91,7 @@ impl ProvenEvent {
         let header = &self.header;
         let fits = header.flags & FLAG_HAS_BODY != 0
             && usize::try_from(header.body_len) == Ok(body.len())
-            && body_commitment(salt, body) == header.body;
+            && body_commitment(salt, body) == header.body_commitment;
         if !fits {
             return Err(CheckError::Body);
         }

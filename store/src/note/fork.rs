@@ -134,11 +134,6 @@ impl ForkEvidence {
         })
     }
 
-    /// The evidence as it travels.
-    pub fn to_text(&self) -> String {
-        self.to_string()
-    }
-
     /// The smaller checkpoint.
     pub fn first(&self) -> &SignedCheckpoint {
         &self.first

@@ -133,6 +133,11 @@ impl NoteSigner {
         })
     }
 
+    /// The signer with a key, such as that of the log's node key.
+    pub fn from_key(name: &str, key: &SigningKey) -> Result<Self, NoteError> {
+        Self::new(name, key.as_bytes())
+    }
+
     /// Signs checkpoints for another origin than the name.
     pub fn with_origin(mut self, origin: &str) -> Result<Self, NoteError> {
         check_origin(origin)?;

@@ -19,6 +19,7 @@ const DASH: &str = "\u{2014} ";
 
 /// One signature of a note, by a key that may be known or not.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct NoteSignature {
     /// The key's name.
     pub name: String,

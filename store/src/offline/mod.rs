@@ -21,15 +21,17 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::backend::Backend;
+use crate::digest::Digest;
 use crate::directory::{self, Found, LOCK_FILE};
 use crate::error::{Fault, OpenError, ReadError, SnapshotError};
+use crate::event::Event;
 use crate::index::files::pruned;
 use crate::log::identity::LogIdentity;
 use crate::log::progress::Progress;
 use crate::log::recover::{Recovered, recover};
 use crate::log::shared::Head;
 use crate::log::store::Store;
-use crate::reader::Reader;
+use crate::reader::{BackwardReader, Reader};
 use crate::snapshot::{SnapshotInfo, SnapshotShelf};
 use copy::CopyBackend;
 
@@ -112,9 +114,39 @@ impl OfflineLog {
     }
 
     /// Reads forwards from a sequence to the end, hashing and comparing.
-    pub fn read(&self, from: u64) -> Reader {
+    pub fn read(&self, from_seq: u64) -> Reader {
         let progress = Arc::new(Progress::new(self.head.seq));
-        Reader::new(Arc::clone(&self.store), progress, from).hashed(true)
+        Reader::new(Arc::clone(&self.store), progress, from_seq).hashed(true)
+    }
+
+    /// Reads backwards from a sequence, or from the end if that is before it,
+    /// hashing and comparing all events of the frames that are read.
+    pub fn read_back(&self, from_seq: u64) -> BackwardReader {
+        let from_seq = from_seq.min(self.head.seq);
+        BackwardReader::new(Arc::clone(&self.store), from_seq).hashed(true)
+    }
+
+    /// Reads one event; `None` if it is behind the end.
+    pub fn event(&self, seq: u64) -> Result<Option<Event>, ReadError> {
+        if seq > self.head.seq {
+            return Ok(None);
+        }
+        self.read(seq).next().transpose()
+    }
+
+    /// The chain hash of an event, or of the last one that was pruned.
+    pub fn chain_hash(&self, seq: u64) -> Result<Digest, ReadError> {
+        let (first, durable) = (self.first_seq(), self.head.seq);
+        if seq > durable {
+            return Err(ReadError::NotDurable { seq, durable });
+        }
+        if first > 0 && seq == first - 1 {
+            // Known, and what a snapshot of all that was pruned is bound to.
+            return Ok(self.store.header(first)?.hash_before);
+        }
+        let event = self.event(seq)?;
+        let hash = event.and_then(|event| event.chain_hash());
+        hash.ok_or_else(|| Fault::corrupt(seq, "event is missing").into())
     }
 
     /// The snapshots of a name, newest first. Damaged ones are left out.
@@ -125,16 +157,10 @@ impl OfflineLog {
     /// Loads a snapshot, if it is whole and belongs to this chain.
     pub fn load_snapshot(&self, info: &SnapshotInfo) -> Result<Vec<u8>, SnapshotError> {
         let (found, bytes) = self.snapshots.load(&info.name, info.seq)?;
-        let first = self.first_seq();
-        let chain_hash = if first > 0 && found.seq == first - 1 {
-            // Known, and what a snapshot of all that was pruned is bound to.
-            let header = self.store.header(first).map_err(ReadError::from)?;
-            Some(header.hash_before)
-        } else {
-            let event = self.read(found.seq).next().transpose()?;
-            event.and_then(|event| event.chain_hash())
-        };
-        if found.log_id != self.identity.log_id || chain_hash != Some(found.chain_hash) {
+        let fits = found.log_id == self.identity.log_id
+            && found.seq <= self.head.seq
+            && found.chain_hash == self.chain_hash(found.seq)?;
+        if !fits {
             return Err(SnapshotError::OtherChain {
                 name: found.name,
                 seq: found.seq,

@@ -32,6 +32,7 @@ use crate::snapshot::SnapshotShelf;
 
 /// What a log was found to hold; everything in it fits together.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct VerifyReport {
     /// Who the log is.
     pub identity: LogIdentity,

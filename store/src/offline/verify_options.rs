@@ -8,6 +8,7 @@ use std::thread;
 
 /// How far a running check is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct VerifyProgress {
     /// Events checked.
     pub events: u64,

@@ -38,7 +38,7 @@ fn batch(group: &[Event]) -> Result<Batch> {
 
 /// Bytes that the log makes of one of these events before it compresses.
 pub(super) fn encoded_bytes(group: &[Event]) -> Result<usize> {
-    Ok(batch(group)?.bytes().div_ceil(group.len().max(1)))
+    Ok(batch(group)?.encoded_len().div_ceil(group.len().max(1)))
 }
 
 impl Engine for Vsm {
