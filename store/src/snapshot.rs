@@ -41,6 +41,7 @@ const KEPT: usize = 2;
 
 /// What a snapshot is of.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct SnapshotInfo {
     /// The name it was given.
     pub name: String,
@@ -284,7 +285,7 @@ fn put_file(root: &Path, info: &SnapshotInfo, bytes: &[u8]) -> io::Result<()> {
     sync_dir(&dir)
 }
 
-fn encode(info: &SnapshotInfo, bytes: &[u8]) -> Vec<u8> {
+pub(crate) fn encode(info: &SnapshotInfo, bytes: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(FIXED + bytes.len() + 32);
     out.extend_from_slice(MAGIC);
     out.extend_from_slice(&FORMAT_VERSION.to_le_bytes());

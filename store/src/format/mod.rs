@@ -23,6 +23,8 @@ pub(crate) mod frame;
 #[cfg(test)]
 mod golden;
 #[cfg(test)]
+mod golden_files;
+#[cfg(test)]
 mod golden_maintenance;
 pub mod header;
 pub(crate) mod internal;
