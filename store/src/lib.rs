@@ -16,9 +16,9 @@
 //! batch.push(&NewEvent {
 //!     stream: "orders/17",
 //!     kind: "placed",
-//!     key: None,
 //!     meta: b"2 units",
 //!     body: Some(b"to be delivered to Ada"),
+//!     ..NewEvent::default()
 //! })?;
 //! let ticket = log.append(&batch)?; // has its place: sequence 1
 //! ticket.wait()?;                   // is on the device
@@ -31,110 +31,75 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! # Events
+//! # What it is, and what it isn't
 //!
-//! An event belongs to a **stream**, has a **type**, a **meta** and an optional
-//! **body**. Meta is hashed with the event and stays for good. The body is only
-//! committed to, under a random salt, so that it can be removed later without
-//! breaking the chain and without being guessed from what remains.
+//! - Acknowledged is durable: a [`Ticket`] resolves when its events are on the
+//!   device, and one sync serves all who wait.
+//! - Each event's 128-byte [header](format::header) holds the hash of the
+//!   header before it, and a Merkle tree (RFC 6962) stands over all of them:
+//!   altering, inserting, removing or reordering shows, and proofs of a few
+//!   hundred bytes show it to others.
+//! - A log that has lost its end says so, and is not opened before it is told
+//!   how to go on.
+//! - Bodies can be removed for good without breaking any of this.
+//! - It is no server: one process has a log open, through any number of
+//!   handles. It is not replicated, has no queries but by sequence, stream and
+//!   time, does not encrypt, and leaves the encoding of events to you.
 //!
-//! Events are numbered without a gap. Sequence 0 is genesis, which names the
-//! log; yours start at 1. Within its stream each has a version, from 1. Time
-//! never goes back.
+//! # Words
 //!
-//! # Appending
+//! | word | meaning |
+//! |---|---|
+//! | event | what you append: stream, type, key, meta, body |
+//! | record | an event, or one of the log's own, such as genesis; all are numbered alike |
+//! | sequence | place in the log, from 0, which is genesis, without a gap |
+//! | version | place in a stream, from 1, without a gap |
+//! | group | what was appended by one call; it is in the log as a whole or not at all |
+//! | durable | on the device |
+//! | chain hash | stands for an event and everything before it |
+//! | head | the last durable event, its chain hash, the root of the tree |
+//! | volume | a part of the log of some 64 MiB; all but the last are sealed |
+//! | incarnation | 1, and one more each time a log goes on without something that it once said |
+//! | time | microseconds since 1970; never goes back |
 //!
-//! [`EventLog::append`] takes a [`Batch`]: all of it or none of it gets into
-//! the log. It returns a [`Ticket`] at once. One thread per log writes and
-//! syncs all that is pending, as often as the disk can; one sync serves
-//! everything appended before it. [`Ticket::wait`] returns when the events are
-//! on the device; nobody should be told about an event before that.
+//! # The guide
 //!
-//! When the disk can't keep up, `append` blocks once
-//! [`Options::pending_bytes_max`] is waiting. Who may not block asks
-//! [`EventLog::has_room`] and listens with [`EventLog::on_durable`].
+//! | page | calls |
+//! |---|---|
+//! | [appending](guide::appending) | [`Batch`], [`EventLog::append`], [`Ticket`], [`ExpectedVersion`] |
+//! | [reading](guide::reading) | [`EventLog::read`], [`EventLog::read_stream`], [`Filter`], [`EventLog::subscribe`], [`EventLog::put_snapshot`] |
+//! | [trusting](guide::trusting) | [`verify`], [`OfflineLog`], [`EventLog::checkpoint`], [`EventLog::prove_event`], [`note`] |
+//! | [maintaining](guide::maintaining) | [`EventLog::redact`], [`EventLog::prune`], [`EventLog::backup`], [`restore`] |
+//! | [limits and costs](guide::limits) | [`Options`] |
 //!
-//! Two things decide whether a batch is appended at all. [`Batch::expect`] asks
-//! for the [version](ExpectedVersion) that streams have just before it, so that
-//! what was decided from a stream is appended only if nothing has happened to
-//! it since. An idempotency **key** of an event makes a second append of the
-//! same batch a [repeat](Ticket::is_repeat): it gets the first one's ticket and
-//! appends nothing, also after a restart, for as many events as
-//! [`Options::key_window`] says.
+//! # Opening and closing
 //!
-//! After a failed write the log is **poisoned**: everything later is refused
-//! with [`AppendError::Poisoned`]. A failed sync is never tried again, since
-//! the system may by then have dropped what it could not write.
+//! [`EventLog::open`] creates what is not there and recovers what a crash left.
+//! [`EventLog::in_memory`] is the same log without a directory, for tests and
+//! for what need not last. [`EventLog::close`], or dropping the last handle,
+//! makes everything durable and frees the directory. Readers and subscriptions
+//! may outlive it: they end, or say [`ReadError::Closed`] if there was more.
 //!
-//! # Reading
+//! # Threads
 //!
-//! [`EventLog::read`] and [`EventLog::read_back`] give what is durable, from
-//! any sequence. Events share the memory of the block they came in.
-//! [`Reader::hashed`] also checks each event against the chain. A [`Filter`]
-//! leaves out streams and types that are not wanted.
+//! All types are [`Send`] and [`Sync`]. A log has two threads of its own: one
+//! encodes and writes while the other syncs. No call needs an async runtime; the
+//! feature `async` makes tickets awaitable and subscriptions streams, on any.
 //!
-//! [`EventLog::subscribe`] reads on as more becomes durable: a projection that
-//! stores [`Subscription::position`] together with what it made of the events
-//! goes on from there after a restart, without a gap or a duplicate.
+//! # Errors
 //!
-//! With the feature `async`, tickets can be awaited and subscriptions turned
-//! into streams, on any runtime; appending itself stays a call that returns at
-//! once, or blocks when there is no room.
-//!
-//! # Closing
-//!
-//! [`EventLog::close`], or dropping the last handle, makes everything durable
-//! and frees the directory. Readers and subscriptions may outlive it: they end,
-//! or say [`ReadError::Closed`] if there was more.
-//!
-//! [`EventLog::read_stream`] and [`EventLog::read_stream_back`] give one stream
-//! and read little else: a file beside each volume knows the streams in it and
-//! where they are. [`EventLog::read_time`] starts at a time.
-//!
-//! # Tampering and loss
-//!
-//! Each event's 128-byte [header](format::header) holds the hash of the header
-//! before it; an RFC 6962 Merkle tree stands over all of them. [`verify`]
-//! checks a log without touching it and names the first bad sequence.
-//!
-//! A chain alone does not show that its end is gone. The head file, kept
-//! outside of the volumes, names what was durable a moment ago; a log that
-//! lacks it is refused with [`OpenError::TailLost`]. Going on regardless takes
-//! [`Options::accept_tail_loss`], raises the log's incarnation, and is itself
-//! recorded. What this can't show is a whole directory that was replaced by an
-//! older copy of itself: for that, keep [`EventLog::head`] somewhere else.
-//!
-//! # Proofs
-//!
-//! [`EventLog::checkpoint`] signs the root of the tree: 32 bytes that stand for
-//! every event so far. [`EventLog::prove_event`] makes a text from which anybody
-//! who has the public key sees that an event is in the log at its place, and
-//! [`EventLog::prove_consistency`] one that shows that nothing was changed
-//! between two checkpoints. Both are short and cost little, however long the
-//! log. Two checkpoints that contradict each other make
-//! [evidence](note::ForkEvidence) that convinces third parties. The texts are
-//! those of [C2SP](https://c2sp.org): see [`note`].
-//!
-//! # Snapshots
-//!
-//! [`EventLog::put_snapshot`] keeps bytes that stand for all events up to a
-//! sequence. They are bound to the chain hash there, and refused by a log that
-//! does not have that event.
-//!
-//! # Maintenance
-//!
-//! [`EventLog::redact`] removes a body for good and keeps the chain,
-//! [`EventLog::prune`] drops the oldest volumes, [`EventLog::backup`] copies a
-//! running log and [`restore`] brings the copy back. `docs/maintenance.md` says
-//! what each of them guarantees, and what a crash in the middle leaves.
+//! One enum per operation, all `#[non_exhaustive]`. Damage is never an I/O
+//! error and the other way round: `Corrupt` names the first bad sequence, `Io`
+//! what the system said. Bad input is refused by a named error before anything
+//! is done. Panics are bugs, but for what your own callbacks do.
 //!
 //! # On disk
 //!
-//! A directory of [sled](https://docs.rs/sled) databases, 64 MiB each, of which
+//! A directory of [sled](https://docs.rs/sled) databases, the volumes, of which
 //! only the last is open for writing; beside each of the others a file knows the
-//! streams in it by hashes of their names. [the format](mod@format) and `docs/log-format.md` draw
-//! it to the byte. sled does not sync to the device by itself and does not
-//! report a lost tail; this crate does both.
+//! streams in it by hashes of their names. [The format](mod@format) is frozen;
+//! `docs/log-format.md` draws it to the byte. sled does not sync to the device
+//! by itself and does not report a lost tail; this crate does both.
 
 mod backend;
 mod batch;
@@ -148,6 +113,7 @@ mod export;
 mod fault;
 mod filter;
 pub mod format;
+pub mod guide;
 mod import;
 mod index;
 mod log;
