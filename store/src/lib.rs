@@ -132,6 +132,8 @@ mod tree;
 
 pub use batch::{Batch, CONDITIONS_MAX, NewEvent};
 pub use digest::{Digest, HexError, body_commitment, chain_hash, descriptor_digest};
+/// The private key of a node: for [`EventLog::redact`], [`EventLog::prune`] and
+/// [`NoteSigner::from_key`](note::NoteSigner::from_key).
 pub use ed25519_dalek::SigningKey;
 pub use error::{AppendError, EventError, OpenError, ReadError, SnapshotError};
 pub use event::{Body, Event};

@@ -53,7 +53,7 @@ pub struct SnapshotInfo {
     pub log_id: LogId,
     /// The log's incarnation when it was taken.
     pub incarnation: u32,
-    /// The length of its bytes.
+    /// The number of its bytes.
     pub len: u64,
 }
 

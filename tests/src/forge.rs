@@ -56,7 +56,7 @@ pub fn write_with(
     for (record, body_of) in forged {
         let original = body_of.map(|seq| &events[usize::try_from(seq).expect("a small log")]);
         let other = body_of.and_then(|seq| bodies.get(&seq).map(Vec::as_slice));
-        let salt = original.and_then(Event::salt).or(other.map(|_| [7; 16]));
+        let salt = original.and_then(Event::salt).or(other.map(|_| &[7; 16]));
         let body = other.or_else(|| original.and_then(|event| event.body().bytes()));
         let meta = codec::encode(&record.message);
         new.push(&ImportEvent {
@@ -67,7 +67,7 @@ pub fn write_with(
             kind: record.message.payload.kind(),
             key: None,
             meta: &meta,
-            body: salt.as_ref().zip(body).into(),
+            body: salt.zip(body).into(),
         })
         .expect("the event is taken");
     }

@@ -72,11 +72,18 @@ impl EventLog {
     /// After a crash this recovers: events that were never durable are gone as
     /// whole groups, everything that was acknowledged is there. If something is
     /// known to be missing, that is [`OpenError::TailLost`].
+    ///
+    /// Of the options, [`schema`](Options::schema),
+    /// [`node_key`](Options::node_key) and [`predecessor`](Options::predecessor)
+    /// go into a new log and mean nothing to one that is there. All others may
+    /// differ each time.
     pub fn open(dir: impl AsRef<Path>, options: Options) -> Result<Self, OpenError> {
         Self::start(open::directory(dir.as_ref(), options)?)
     }
 
-    /// Creates a log in memory, which ends with its last handle.
+    /// Creates a log in memory, which ends with its last handle. All of it
+    /// stays in memory, compressed as it would be on disk; everything else is
+    /// as with a directory.
     pub fn in_memory(options: Options) -> Result<Self, OpenError> {
         Self::start(open::memory(options)?)
     }
@@ -114,6 +121,10 @@ impl EventLog {
     /// Returns as soon as they have their place; they are durable when the
     /// ticket says so. Blocks while more than
     /// [`Options::pending_bytes_max`] waits for the disk.
+    ///
+    /// On an error nothing was appended, and the batch is as it was. After
+    /// [`AppendError::Poisoned`] and [`AppendError::Closed`] nothing more will
+    /// be, by this handle or any other.
     ///
     /// # Repeats
     ///
@@ -219,17 +230,19 @@ impl EventLog {
         shared.numbering.lock().backlog_bytes() <= shared.options.pending_bytes_max
     }
 
-    /// The last sequence that has a place in the log.
+    /// The last sequence that has a place in the log, durable or not.
     pub fn appended(&self) -> u64 {
         self.shared().appended.load(Ordering::Acquire)
     }
 
-    /// The last sequence that is durable.
+    /// The last sequence that is durable; 0 in a new log, which is genesis.
     pub fn durable(&self) -> u64 {
         self.shared().progress.durable()
     }
 
-    /// Blocks until `seq` is durable, or never will be.
+    /// Blocks until `seq` is durable, or never will be, which is
+    /// [`AppendError::Poisoned`] or [`AppendError::Closed`]. A sequence that
+    /// nothing has been appended for yet is waited for, too.
     pub fn wait_durable(&self, seq: u64) -> Result<(), AppendError> {
         self.shared().progress.wait(seq)
     }
@@ -265,7 +278,8 @@ impl EventLog {
         BackwardReader::new(Arc::clone(&self.shared().store), from_seq)
     }
 
-    /// Reads one event; `None` if it is not durable.
+    /// Reads one event; `None` if it is not durable. One that was dropped is
+    /// [`ReadError::Pruned`].
     pub fn event(&self, seq: u64) -> Result<Option<Event>, ReadError> {
         if seq > self.durable() {
             return Ok(None);
@@ -309,7 +323,9 @@ impl EventLog {
         self.shared().snapshots.list(name)
     }
 
-    /// Loads a snapshot, if it is whole and belongs to this chain.
+    /// Loads a snapshot, if it is whole and belongs to this chain. If its
+    /// event was lost it is [`SnapshotError::OtherChain`], if its event was
+    /// pruned, and was not the last that was, [`SnapshotError::Read`].
     pub fn load_snapshot(&self, info: &SnapshotInfo) -> Result<Vec<u8>, SnapshotError> {
         let (found, bytes) = self.shared().snapshots.load(&info.name, info.seq)?;
         let fits = found.log_id == self.identity().log_id

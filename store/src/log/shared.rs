@@ -19,13 +19,15 @@ use crate::options::Options;
 use crate::snapshot::SnapshotShelf;
 use crate::tree::Frontier;
 
-/// The durable end of a log.
+/// The durable end of a log. Kept somewhere else, it shows whether a log that
+/// comes back is the same one and whole: its chain hash at `seq` still has to be
+/// this one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Head {
     /// The last durable sequence.
     pub seq: u64,
-    /// Its time.
+    /// Its time, in microseconds since the epoch.
     pub time: u64,
     /// Its chain hash.
     pub chain_hash: Digest,

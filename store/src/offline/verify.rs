@@ -46,7 +46,7 @@ pub struct VerifyReport {
     pub chain_hash: Digest,
     /// The root of the tree over all events.
     pub tree_root: Digest,
-    /// Volumes.
+    /// Volumes that the log consists of.
     pub volumes: u64,
     /// Sequences whose bodies were removed, ascending; a record in the log says
     /// so of each.
