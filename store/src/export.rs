@@ -20,7 +20,7 @@ use crate::digest::{Digest, chain_hash, descriptor_digest};
 use crate::error::{Fault, ReadError};
 use crate::event::Event;
 use crate::format::descriptor::{DESCRIPTOR_MAX, Descriptor};
-use crate::format::entry::BODY_BYTES_HARD_MAX;
+use crate::format::entry::BODY_BYTES_MAX;
 use crate::format::header::{FLAG_HAS_BODY, FLAG_LAST_OF_GROUP, HEADER_LEN, Header};
 use crate::import::{ImportBody, ImportError, ImportEvent, Importer};
 use crate::log::EventLog;
@@ -31,11 +31,12 @@ use crate::offline::OfflineLog;
 use crate::options::Options;
 
 /// The longest line that is read back.
-const LINE_MAX: usize = 2 * (HEADER_LEN + DESCRIPTOR_MAX + 16 + BODY_BYTES_HARD_MAX) + 1024;
+const LINE_MAX: usize = 2 * (HEADER_LEN + DESCRIPTOR_MAX + 16 + BODY_BYTES_MAX) + 1024;
 
 /// Where a log starts whose first volumes were pruned: the state of chain and
 /// tree before the first event that is left.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Boundary {
     /// The first sequence that is left.
     pub seq: u64,
@@ -164,7 +165,7 @@ fn export(
             seq: event.seq(),
             header: header.unwrap_or_default(),
             descriptor: hex(event.descriptor()),
-            salt: event.salt().map(|salt| hex(&salt)),
+            salt: event.salt().map(|salt| hex(salt)),
             body: event.body().bytes().map(hex),
         };
         write_line(out, &line)?;
@@ -231,7 +232,7 @@ fn import_line(
     }
     let raw = unhex(&line.descriptor).ok_or_else(|| bad("its descriptor is not hexadecimal"))?;
     let descriptor = Descriptor::parse(&raw).map_err(|malformed| bad(malformed.0))?;
-    if descriptor_digest(&raw) != header.descriptor {
+    if descriptor_digest(&raw) != header.descriptor_digest {
         return Err(bad("its descriptor is not the one in the header"));
     }
     let text = |part| std::str::from_utf8(part).map_err(|_| bad("a name is not UTF-8"));
@@ -250,19 +251,19 @@ fn import_line(
     };
     let body = match (&salt, &body) {
         (Some(salt), Some(body)) => {
-            if crate::body_commitment(salt, body) != header.body {
+            if crate::body_commitment(salt, body) != header.body_commitment {
                 return Err(bad("its body is not the one in the header"));
             }
             ImportBody::Present { salt, body }
         }
         _ if header.flags & FLAG_HAS_BODY != 0 => ImportBody::Removed {
             len: header.body_len,
-            commitment: header.body,
+            commitment: header.body_commitment,
         },
         _ => ImportBody::None,
     };
     importer.push(&ImportEvent {
-        record_kind: header.kind,
+        record_kind: header.record_kind,
         time: header.time,
         last_of_group: header.flags & FLAG_LAST_OF_GROUP != 0,
         stream: text(descriptor.stream(&raw))?,

@@ -67,7 +67,7 @@ fn exports(dir: &Path) -> Vec<(&'static str, String, String)> {
             "redacted" => drop(log.redact(7, "asked for", Some(&key)).expect("it goes")),
             "pruned" => {
                 let pruned = log.prune(399, "old", Some(&key)).expect("they go");
-                assert!(pruned.volumes > 0, "{pruned:?}");
+                assert!(pruned.volumes_dropped > 0, "{pruned:?}");
             }
             _ => {}
         }

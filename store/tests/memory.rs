@@ -53,7 +53,10 @@ fn work(job: &str, dir: &Path, events: u64) {
     match job {
         "append" => append(&log, events),
         "read" => {
-            let count = log.read(1).map(|event| event.expect("it reads")).count();
+            let count = log
+                .read(1)
+                .inspect(|it| assert!(it.is_ok(), "{it:?}"))
+                .count();
             assert_eq!(count as u64, groups);
         }
         "read back" => {
