@@ -3,7 +3,9 @@
 //!
 //! Each flip is looked at three times: by `verify`, by reading a copy with
 //! hashes, and by opening the log itself for writing, which repairs what it may
-//! and must not lose or change an acknowledged event without saying so.
+//! and must not lose or change an acknowledged event without saying so. Streams
+//! are looked up as well: what lies beside the volumes, as index files and tiles
+//! do, is only derived, and must not change what is found or proven.
 //!
 //! ```text
 //! VSM_BITS=all cargo test -p vsm-store --test every_bit -- --nocapture
@@ -27,10 +29,14 @@ use std::thread;
 
 use random::Random;
 use support::{Content, content, copy_dir, files, fill, still, volumes};
-use vsm_store::{EventLog, OfflineLog, OpenError, Options, VerifyError, VerifyOptions, verify};
+use vsm_store::{
+    EventLog, OfflineLog, OpenError, Options, VerifyError, VerifyOptions, leaf_hash, verify,
+    verify_inclusion,
+};
 
 /// The last event of the log.
 const LAST: u64 = 24;
+const STREAMS: [&str; 3] = ["a", "b", "c"];
 
 fn options() -> Options {
     still().volume_bytes(1_200)
@@ -98,7 +104,8 @@ impl Bench {
     fn look(&self, file: &Path, place: &str, tally: &mut Tally) {
         tally.bits += 1;
         let checking = VerifyOptions::new().threads(1).scratch(&self.scratch);
-        let beside = file.starts_with("head") || file.starts_with("snapshots");
+        let beside = ["head", "snapshots", "index", "tree"];
+        let beside = beside.iter().any(|beside| file.starts_with(beside));
         match verify(&self.log, &checking) {
             Err(error) => {
                 let seq = error.first_bad_seq();
@@ -145,6 +152,38 @@ impl Bench {
                 // Sealed volumes are looked at when they are read.
                 Err(_) => return,
             }
+        }
+        self.look_up(&log, place);
+    }
+
+    /// Streams by their indexes, and a proof by its tiles: what is found has to
+    /// be all that there is, unless it is an error.
+    fn look_up(&self, log: &EventLog, place: &str) {
+        for stream in STREAMS {
+            let there = self.written.iter().filter(|event| event.2 == stream);
+            let there: Vec<_> = there.cloned().collect();
+            let found: Result<Vec<_>, _> = log
+                .read_stream(stream, 1)
+                .map(|event| event.map(|event| content(&event)))
+                .collect();
+            assert!(
+                found.as_ref().is_ok_and(|found| *found == there),
+                "{place}: {stream}: {found:?}"
+            );
+            let backwards: Result<Vec<_>, _> = log
+                .read_stream_back(stream, u64::MAX)
+                .map(|event| event.map(|event| content(&event)))
+                .collect();
+            let backwards = backwards.map(|found| found.into_iter().rev().collect::<Vec<_>>());
+            assert!(
+                backwards.as_ref().is_ok_and(|found| *found == there),
+                "{place}: {stream} backwards: {backwards:?}"
+            );
+            assert_eq!(
+                log.stream_version(stream).ok().flatten(),
+                Some(there.len() as u64),
+                "{place}"
+            );
         }
     }
 }
@@ -234,4 +273,39 @@ fn every_flipped_bit_is_told_or_harmless() {
             tally.open_refuses
         );
     }
+}
+
+#[test]
+fn every_flipped_bit_of_a_tile_is_noted_and_proves_nothing_else() {
+    let dir = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir());
+    let dir = dir.expect("a directory");
+    let log = EventLog::open(dir.path(), still()).expect("it opens");
+    fill(&log, 600);
+    let head = log.head();
+    log.close().expect("it closes");
+    let file = dir.path().join("tree/1");
+    let good = fs::read(&file).expect("it reads");
+    assert_eq!(good.len(), 64, "two subtrees of 256 are complete");
+    let stride = match env::var("VSM_BITS").as_deref() {
+        Ok("all" | "bytes") => 1,
+        _ => 11,
+    };
+    let mut bits = 0;
+    for bit in (0..good.len() * 8).step_by(stride) {
+        let mut bad = good.clone();
+        bad[bit / 8] ^= 1 << (bit % 8);
+        fs::write(&file, &bad).expect("it writes");
+        let report = verify(dir.path(), &VerifyOptions::new()).expect("the log is whole");
+        assert_eq!(report.notes, ["1 roots in tile files are wrong"], "{bit}");
+        let log = EventLog::open(dir.path(), still()).expect("it opens");
+        for seq in [0, 300, 599] {
+            let path = log.inclusion_path(seq, head.tree_size).expect("it proves");
+            let leaf = leaf_hash(&log.chain_hash(seq).expect("it reads"));
+            let proven = verify_inclusion(seq, head.tree_size, &leaf, &head.tree_root, &path);
+            assert_eq!(proven, Ok(()), "{bit}, {seq}");
+        }
+        log.close().expect("it closes");
+        bits += 1;
+    }
+    println!("tree/1: {bits} bits, {bits} noted");
 }
