@@ -14,7 +14,7 @@ use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 
-use super::backup_files::{copy_derived, copy_snapshots};
+use super::backup_files::{copy_indexes, copy_snapshots};
 use super::backup_target::Target;
 use super::copy::{LeftOut, copy_volume};
 use super::error::BackupError;
@@ -129,10 +129,13 @@ impl EventLog {
         let (progress, copied) = (running.progress, running.copied);
 
         let snapshots = copy_snapshots(&shared.snapshots, target.dir(), end.seq)?;
-        if let Some(dir) = shared.store.backend.dir() {
-            copy_derived(dir, target.dir(), end.volume_first_seq)?;
-        }
         let at = Fault::at(end.seq);
+        let backend = &*shared.store.backend;
+        let indexes = copy_indexes(backend, target.backend(), end.volume_first_seq);
+        indexes.map_err(&at)?;
+        // Those of events behind the end would not fit what is copied.
+        let leaves = end.frontier.size();
+        shared.store.tiles.copy_to(target.dir(), leaves)?;
         // A backup of unfinished work is unfinished in the same way.
         let intent = shared.store.backend.intent().map_err(&at)?;
         let set = target.backend().set_intent(intent.as_deref());

@@ -9,10 +9,10 @@ use std::fs::{self, File};
 use std::io;
 use std::path::Path;
 
-use super::backup_files::DERIVED_DIRS;
 use super::backup_target::is_empty;
 use super::error::RestoreError;
 use super::marker::{self, Marker, Work};
+use crate::backend::index_files::INDEX_DIR;
 use crate::backend::sled::{HEAD_FILE, INTENT_FILE, SledBackend, VOLUMES_DIR, sync_dir, sync_tree};
 use crate::backend::volume_name::{list_volumes, revisions, volume_name};
 use crate::digest::Digest;
@@ -27,6 +27,7 @@ use crate::offline::verify::{VerifyOptions, verify};
 use crate::offline::{OfflineLog, look};
 use crate::options::Options;
 use crate::snapshot::SNAPSHOTS_DIR;
+use crate::tree::TREE_DIR;
 
 /// How a backup is restored.
 #[derive(Debug, Clone, Default)]
@@ -161,7 +162,7 @@ fn copy(from: &Path, to: &Path) -> io::Result<()> {
         copy_folder(&from.join(&folder), &to.join(&folder))?;
     }
     sync_dir(&to.join(VOLUMES_DIR))?;
-    for folder in DERIVED_DIRS.into_iter().chain([SNAPSHOTS_DIR]) {
+    for folder in [INDEX_DIR, TREE_DIR, SNAPSHOTS_DIR] {
         if from.join(folder).exists() {
             copy_folder(&from.join(folder), &to.join(folder))?;
         }

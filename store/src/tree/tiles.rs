@@ -24,6 +24,8 @@ pub(crate) const TREE_DIR: &str = "tree";
 /// Levels 1 to 7; a subtree of 256^8 leaves would be the whole of 2^64.
 const LEVELS: u32 = 7;
 const MISSING: Hash = [0; 32];
+/// How many roots are copied in one piece, 64 KiB of them.
+const COPIED_AT_ONCE: usize = 2048;
 
 /// Roots that were completed since tiles were last written.
 #[derive(Debug, Default)]
@@ -166,6 +168,35 @@ impl Tiles {
         }
         let some = |root: Hash| (root != MISSING).then_some(root);
         found.into_iter().map(some).collect()
+    }
+
+    /// Makes the tile files of the log in `to` hold what is kept here of its
+    /// first `leaves` leaves, durably.
+    pub(crate) fn copy_to(&self, to: &Path, leaves: u64) -> io::Result<()> {
+        let to = to.join(TREE_DIR);
+        std::fs::create_dir_all(&to)?;
+        for level in 1..=LEVELS {
+            let count = leaves >> (8 * level);
+            if count == 0 {
+                match std::fs::remove_file(path(&to, level)) {
+                    Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                    _ => continue,
+                }
+            }
+            let mut options = OpenOptions::new();
+            options.write(true).create(true).truncate(false);
+            let file = options.open(path(&to, level))?;
+            file.set_len(count.saturating_mul(32))?;
+            for first in (0..count).step_by(COPIED_AT_ONCE) {
+                let at_once =
+                    COPIED_AT_ONCE.min(usize::try_from(count - first).unwrap_or(usize::MAX));
+                let roots = self.roots(level, first, at_once);
+                let roots: Vec<Hash> = roots.into_iter().map(Option::unwrap_or_default).collect();
+                file.write_all_at(roots.as_flattened(), first.saturating_mul(32))?;
+            }
+            file.sync_all()?;
+        }
+        File::open(&to)?.sync_all()
     }
 
     /// Forgets everything that is about leaves from `leaves` on.
