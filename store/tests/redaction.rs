@@ -296,3 +296,24 @@ fn a_log_of_one_volume_can_be_redacted_from_several_threads() {
     });
     assert_eq!(removed.count(), seqs.len());
 }
+
+#[test]
+fn a_volume_that_starts_with_a_record_of_the_log_itself_verifies() {
+    let dir = tempfile::tempdir().expect("a directory");
+    // A clock that goes on: the index of a volume knows the time of its first
+    // record, whoever's that is.
+    let ticks = std::sync::atomic::AtomicU64::new(1);
+    let clock = Arc::new(move || ticks.fetch_add(1_000, Ordering::SeqCst));
+    let options = Options::new().volume_bytes(5_000).clock(clock);
+    let log = EventLog::open(dir.path(), options).expect("it opens");
+    fill(&log, 20);
+    // Seals the volume being written; the next record is the first of the next.
+    log.redact(19, "asked for", None).expect("it is removed");
+    let next = log.redact(17, "asked for", None).expect("it is removed");
+    assert_eq!(next.redactions[0].record, 22);
+    fill(&log, 200);
+    log.close().expect("it closes");
+    let report = verify(dir.path(), &VerifyOptions::new()).expect("it verifies");
+    assert_eq!((report.redacted, report.notes), (vec![17, 19], Vec::new()));
+    assert!(dir.path().join("index/00000000000000000022").exists());
+}

@@ -127,10 +127,11 @@ impl Checked {
             if (entry.kind == RecordKind::Genesis) != (seq == 0) {
                 return Err(Fault::corrupt(seq, "genesis is not the first record"));
             }
+            // Of all records: a volume may start with one of the log's own.
+            self.streams.note_time(entry.time);
             match entry.kind {
                 RecordKind::Event => self.stream(frame, seq, entry)?,
                 RecordKind::Genesis => {
-                    self.streams.note_time(entry.time);
                     self.genesis = Some(Genesis::parse(meta).map_err(bad)?);
                 }
                 RecordKind::Resumed => {
@@ -138,7 +139,6 @@ impl Checked {
                     if resumed.incarnation <= self.incarnation {
                         return Err(Fault::corrupt(seq, "incarnation does not rise"));
                     }
-                    self.streams.note_time(entry.time);
                     self.incarnation = resumed.incarnation;
                 }
                 RecordKind::Redacted | RecordKind::Pruned => {}
