@@ -185,7 +185,11 @@ impl Importer {
             return Err(ImportError::Exists);
         }
         let lock = directory::lock(dir)?;
-        let backend = Some(SledBackend::new(dir, options.cache_bytes));
+        let backend = Some(SledBackend::new(
+            dir,
+            options.cache_bytes,
+            options.volume_bytes,
+        ));
         let batch = Batch::new();
         Ok(Self {
             options,

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::ops::Bound;
-use std::path::Path;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -169,10 +168,6 @@ impl Backend for MemoryBackend {
     fn set_intent(&self, bytes: Option<&[u8]>) -> Result<(), BackendError> {
         *self.intent.write() = bytes.map(<[u8]>::to_vec);
         Ok(())
-    }
-
-    fn dir(&self) -> Option<&Path> {
-        None
     }
 
     fn write_head(&self, slot: usize, bytes: &[u8; SLOT_LEN]) -> Result<(), BackendError> {

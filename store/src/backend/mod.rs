@@ -7,11 +7,12 @@
 
 pub(crate) mod index_files;
 pub(crate) mod memory;
+mod shared_syncs;
 pub(crate) mod sled;
+pub(crate) mod sled_volume;
 pub(crate) mod volume_name;
 
 use std::io;
-use std::path::Path;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -104,8 +105,6 @@ pub(crate) trait Backend: Send + Sync {
     fn intent(&self) -> Result<Option<Vec<u8>>, BackendError>;
     /// Keeps a few bytes beside the volumes, durably and whole, or none.
     fn set_intent(&self, bytes: Option<&[u8]>) -> Result<(), BackendError>;
-    /// The directory that it is all in, if it is in one.
-    fn dir(&self) -> Option<&Path>;
     /// Writes one slot and syncs it; creates the file if need be.
     fn write_head(&self, slot: usize, bytes: &[u8; SLOT_LEN]) -> Result<(), BackendError>;
     /// Where the roots of the tree's complete subtrees are kept. They are

@@ -1,38 +1,19 @@
-//! Volumes as sled databases, and the head file beside them.
+//! Volumes as folders with a sled database each, and the head file beside them.
 //!
-//! What sled 0.34 does not promise and this module makes up for:
-//!
-//! - its `flush` does not reach the device on Linux: a sync here is `flush`
-//!   and then `fdatasync` on an own descriptor of the database file, which is
-//!   opened once and kept, so that the kernel reports its write errors to us;
-//! - it takes what it wrote for stable without a sync to the device: it may
-//!   write over a segment whose content has moved to another that is not synced
-//!   yet, and its recovery takes the segments before the last but one for whole.
-//!   Both need a whole segment in between, so that a segment is synced before
-//!   the one after the next is begun; and a database is synced before it is
-//!   opened, since opening relies on what it finds;
-//! - its background flusher swallows failures: it is switched off;
-//! - a `snap.*.generating` file left by a crash can make opening fail: such
-//!   files are moved aside first;
-//! - it panics on some corrupt pages, and when its last sync fails while it is
-//!   closed: a panic becomes [`BackendError::Corrupt`];
-//! - its file lock can outlive a drop by a moment: opening tries again.
+//! One volume is a [`SledVolume`]; what sled does not promise, and how that is
+//! made up for, stands there.
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::FileExt;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
-use std::thread;
-use std::time::{Duration, Instant};
 
-use bytes::Bytes;
 use parking_lot::Mutex;
 
+use super::sled_volume::SledVolume;
 use super::volume_name::{current_revision, list_volumes, revisions, volume_name, volume_path};
-use super::{Backend, BackendError, Change, Fill, ReadAt, Volume, index_files};
+use super::{Backend, BackendError, Fill, ReadAt, Volume, index_files};
 use crate::fault::{fault, fault_io};
 use crate::format::keys;
 use crate::format::slot::SLOT_LEN;
@@ -46,8 +27,6 @@ pub(crate) const HEAD_FILE: &str = "head";
 const HEAD_CREATING: &str = "head.creating";
 /// Where a volume is built before it gets its name.
 pub(crate) const CREATING_DIR: &str = "creating";
-/// The length of sled's segments, its default.
-const SEGMENT_BYTES: i64 = 512 * 1024;
 /// Where a revision of a volume is built; another folder than the one above,
 /// which the writer may need at the same time.
 const REWRITING_DIR: &str = "rewriting";
@@ -57,21 +36,22 @@ const REMOVING: &str = "removing.";
 pub(crate) const INTENT_FILE: &str = "maintenance.pending";
 /// Where that file is built before it gets its name.
 const INTENT_CREATING: &str = "maintenance.pending.creating";
-/// How long opening waits for sled to let go of a volume that was just closed.
-const LOCK_PATIENCE: Duration = Duration::from_secs(2);
 
 /// A log's directory.
 pub(crate) struct SledBackend {
     dir: PathBuf,
     cache_bytes: u64,
+    volume_bytes: u64,
     head: Mutex<Option<File>>,
 }
 
 impl SledBackend {
-    pub(crate) fn new(dir: &Path, cache_bytes: u64) -> Self {
+    /// Volumes are created for about `volume_bytes`.
+    pub(crate) fn new(dir: &Path, cache_bytes: u64, volume_bytes: u64) -> Self {
         Self {
             dir: dir.to_path_buf(),
             cache_bytes,
+            volume_bytes,
             head: Mutex::new(None),
         }
     }
@@ -103,7 +83,7 @@ impl SledBackend {
             fs::remove_dir_all(&beside)?;
         }
         fs::create_dir(&beside)?;
-        let volume = SledVolume::open(&beside, self.cache_bytes)?;
+        let volume = SledVolume::open(&beside, self.cache_bytes, self.volume_bytes)?;
         fill(&volume)?;
         volume.sync()?;
         // Closed before it moves: sled keeps its path.
@@ -220,7 +200,7 @@ impl Backend for SledBackend {
             fs::remove_dir_all(&beside)?;
         }
         fs::create_dir(&beside)?;
-        let mut volume = SledVolume::open(&beside, self.cache_bytes)?;
+        let mut volume = SledVolume::open(&beside, self.cache_bytes, self.volume_bytes)?;
         volume.put(keys::HEADER, header)?;
         volume.sync()?;
         // Sled does not sync its settings: without them the volume would not
@@ -232,7 +212,11 @@ impl Backend for SledBackend {
         let dir = volumes.join(volume_name(first_seq, 0));
         fs::rename(&beside, &dir)?;
         sync_dir(&volumes)?;
-        Ok(Arc::new(SledVolume::open(&dir, self.cache_bytes)?))
+        Ok(Arc::new(SledVolume::open(
+            &dir,
+            self.cache_bytes,
+            self.volume_bytes,
+        )?))
     }
 
     fn open(&self, first_seq: u64) -> Result<Arc<dyn Volume>, BackendError> {
@@ -242,7 +226,11 @@ impl Backend for SledBackend {
                 "volume {first_seq} has no database"
             )));
         }
-        Ok(Arc::new(SledVolume::open(&dir, self.cache_bytes)?))
+        Ok(Arc::new(SledVolume::open(
+            &dir,
+            self.cache_bytes,
+            self.volume_bytes,
+        )?))
     }
 
     fn remove(&self, first_seq: u64) -> Result<(), BackendError> {
@@ -328,10 +316,6 @@ impl Backend for SledBackend {
         Ok(())
     }
 
-    fn dir(&self) -> Option<&Path> {
-        Some(&self.dir)
-    }
-
     fn write_head(&self, slot: usize, bytes: &[u8; SLOT_LEN]) -> Result<(), BackendError> {
         let mut head = self.head.lock();
         let file = match &mut *head {
@@ -350,191 +334,5 @@ impl Backend for SledBackend {
 
     fn tiles(&self) -> Tiles {
         Tiles::directory(&self.dir)
-    }
-}
-
-/// One sled database.
-pub(crate) struct SledVolume {
-    /// `None` only while it is dropped.
-    db: Option<::sled::Db>,
-    /// Our own descriptor for `fdatasync`.
-    file: File,
-    /// How far sled's log was written when the last sync that has ended began.
-    synced_to: AtomicI64,
-}
-
-impl SledVolume {
-    /// Opens or creates the database in `dir`, which exists.
-    pub(crate) fn open(dir: &Path, cache_bytes: u64) -> Result<Self, BackendError> {
-        quarantine_snapshots(dir)?;
-        match File::open(dir.join("db")) {
-            Ok(left) => left.sync_data()?,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => return Err(error.into()),
-        }
-        let patience = Instant::now() + LOCK_PATIENCE;
-        let db = loop {
-            let config = ::sled::Config::new()
-                .path(dir)
-                .cache_capacity(cache_bytes)
-                .mode(::sled::Mode::HighThroughput)
-                .flush_every_ms(None);
-            match guarded(|| config.open().map_err(BackendError::from)) {
-                Err(BackendError::Io(error)) if is_locked(&error) && Instant::now() < patience => {
-                    thread::sleep(Duration::from_millis(2));
-                }
-                other => break other?,
-            }
-        };
-        let file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .open(dir.join("db"))?;
-        let synced_to = AtomicI64::new(written_to(&db));
-        Ok(Self {
-            db: Some(db),
-            file,
-            synced_to,
-        })
-    }
-
-    /// Closes the database. Sled syncs it once more and panics if that fails,
-    /// which is the system's fault and not corruption.
-    fn close(&mut self) -> Result<(), BackendError> {
-        let db = self.db.take();
-        let closed = guarded(|| {
-            drop(db);
-            Ok(())
-        });
-        closed.map_err(|error| io::Error::other(error.to_string()).into())
-    }
-
-    fn db(&self) -> &::sled::Db {
-        self.db.as_ref().expect("a volume in use is not dropped")
-    }
-
-    /// Syncs to the device all that sled has written to the file.
-    fn sync_written(&self) -> Result<(), BackendError> {
-        let written_to = written_to(self.db());
-        self.file.sync_data()?;
-        self.synced_to.fetch_max(written_to, Ordering::AcqRel);
-        Ok(())
-    }
-
-    /// Called before each change: keeps sled from beginning a segment while
-    /// the one before the last is not synced.
-    fn keep_segments_in_order(&self) -> Result<(), BackendError> {
-        let synced_to = self.synced_to.load(Ordering::Acquire);
-        if written_to(self.db()) / SEGMENT_BYTES > synced_to / SEGMENT_BYTES {
-            self.sync_written()?;
-        }
-        Ok(())
-    }
-}
-
-/// The position in sled's log up to which everything is in the file.
-fn written_to(db: &::sled::Db) -> i64 {
-    db.context.pagecache.log.stable_offset()
-}
-
-impl Volume for SledVolume {
-    fn put(&self, key: &[u8], value: &[u8]) -> Result<(), BackendError> {
-        self.keep_segments_in_order()?;
-        guarded(|| Ok(self.db().insert(key, value).map(drop)?))
-    }
-
-    fn remove(&self, key: &[u8]) -> Result<(), BackendError> {
-        self.keep_segments_in_order()?;
-        guarded(|| Ok(self.db().remove(key).map(drop)?))
-    }
-
-    fn apply(&self, changes: &[Change<'_>]) -> Result<(), BackendError> {
-        // Sled writes a manifest in front that names the end of the batch;
-        // recovery stops at a manifest whose end is not there.
-        let mut batch = ::sled::Batch::default();
-        for change in changes {
-            match *change {
-                Change::Put(key, value) => batch.insert(key, value),
-                Change::Remove(key) => batch.remove(key),
-            }
-        }
-        self.keep_segments_in_order()?;
-        guarded(|| Ok(self.db().apply_batch(batch)?))
-    }
-
-    fn value(&self, key: &[u8]) -> Result<Option<Bytes>, BackendError> {
-        guarded(|| Ok(self.db().get(key)?.map(Bytes::from_owner)))
-    }
-
-    fn below(&self, key: &[u8]) -> Result<Option<(Bytes, Bytes)>, BackendError> {
-        guarded(|| Ok(self.db().get_lt(key)?.map(owned)))
-    }
-
-    fn above(&self, key: &[u8]) -> Result<Option<(Bytes, Bytes)>, BackendError> {
-        guarded(|| Ok(self.db().get_gt(key)?.map(owned)))
-    }
-
-    fn sync(&self) -> Result<(), BackendError> {
-        guarded(|| Ok(self.db().flush().map(drop)?))?;
-        self.sync_written()
-    }
-}
-
-impl Drop for SledVolume {
-    fn drop(&mut self) {
-        // Everything that was acknowledged is synced; nothing else is promised.
-        if let Err(error) = self.close() {
-            tracing::error!(%error, "a volume could not be closed");
-        }
-    }
-}
-
-fn owned((key, value): (::sled::IVec, ::sled::IVec)) -> (Bytes, Bytes) {
-    (Bytes::from_owner(key), Bytes::from_owner(value))
-}
-
-/// Turns a panic inside sled into an error. The database is not used again
-/// after one: the log is poisoned, or the check has failed.
-fn guarded<R>(work: impl FnOnce() -> Result<R, BackendError>) -> Result<R, BackendError> {
-    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| {
-        let text = panic
-            .downcast_ref::<String>()
-            .map(String::as_str)
-            .or_else(|| panic.downcast_ref::<&str>().copied())
-            .unwrap_or("no message");
-        Err(BackendError::Corrupt(format!(
-            "the database panicked: {text}"
-        )))
-    })
-}
-
-fn is_locked(error: &io::Error) -> bool {
-    error.kind() == io::ErrorKind::WouldBlock
-        || error.to_string().contains("could not acquire lock")
-}
-
-/// A half-written snapshot of a crashed open counts as a snapshot for sled.
-fn quarantine_snapshots(dir: &Path) -> io::Result<()> {
-    for entry in fs::read_dir(dir)? {
-        let path = entry?.path();
-        let name = path
-            .file_name()
-            .and_then(|name| name.to_str())
-            .unwrap_or_default();
-        if name.starts_with("snap.") && name.ends_with(".generating") {
-            let aside = dir.join(format!("quarantined.{}", name.replace('.', "-")));
-            tracing::warn!(file = %path.display(), "moving a half-written snapshot aside");
-            fs::rename(&path, aside)?;
-        }
-    }
-    Ok(())
-}
-
-impl From<::sled::Error> for BackendError {
-    fn from(error: ::sled::Error) -> Self {
-        match error {
-            ::sled::Error::Io(error) => Self::Io(error),
-            other => Self::Corrupt(other.to_string()),
-        }
     }
 }

@@ -167,10 +167,6 @@ impl Backend for Moody {
         self.inner.set_intent(bytes)
     }
 
-    fn dir(&self) -> Option<&std::path::Path> {
-        self.inner.dir()
-    }
-
     fn head(&self) -> Result<Option<[[u8; SLOT_LEN]; 2]>, BackendError> {
         self.inner.head()
     }

@@ -10,7 +10,8 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 use tempfile::TempDir;
 
-use crate::backend::sled::{INTENT_FILE, SledVolume, read_head};
+use crate::backend::sled::{INTENT_FILE, read_head};
+use crate::backend::sled_volume::SledVolume;
 use crate::backend::volume_name::{list_volumes, volume_path};
 use crate::backend::{Backend, BackendError, Change, Fill, ReadAt, Volume, index_files};
 use crate::format::slot::SLOT_LEN;
@@ -98,7 +99,7 @@ impl Backend for CopyBackend {
         }
         let to = self.scratch_dir()?;
         copy_files(&from, to.path())?;
-        let volume = SledVolume::open(to.path(), CACHE_BYTES)?;
+        let volume = SledVolume::open(to.path(), CACHE_BYTES, 0)?;
         Ok(Arc::new(CopiedVolume { volume, _dir: to }))
     }
 
@@ -156,10 +157,6 @@ impl Backend for CopyBackend {
 
     fn set_intent(&self, _bytes: Option<&[u8]>) -> Result<(), BackendError> {
         Err(read_only())
-    }
-
-    fn dir(&self) -> Option<&Path> {
-        None
     }
 
     fn head(&self) -> Result<Option<[[u8; SLOT_LEN]; 2]>, BackendError> {
