@@ -21,6 +21,8 @@ mod replay;
 #[path = "support/strace.rs"]
 mod strace;
 mod support;
+#[path = "support/upkeep.rs"]
+mod upkeep;
 
 use std::env;
 use std::fs;
@@ -35,6 +37,7 @@ use load::{Acknowledged, Load};
 use random::{Random, number};
 use replay::Player;
 use strace::Call;
+use upkeep::Told;
 use vsm_store::{EventLog, Options};
 
 const NAME: &str = "acknowledged_events_survive_power_failures";
@@ -47,9 +50,13 @@ struct Scene {
     volume_bytes: u64,
     load: Load,
     processes: u64,
+    /// How often, in percent, a group is followed by maintenance.
+    upkeep: u64,
 }
 
-const SCENES: [Scene; 3] = [
+// Volumes of 8 MiB have sled's shortest segments, so that many of them are begun,
+// left and used again.
+const SCENES: [Scene; 4] = [
     Scene {
         name: "small volumes, some processes dying",
         volume_bytes: 40_000,
@@ -61,10 +68,11 @@ const SCENES: [Scene; 3] = [
             snapshots: true,
         },
         processes: 4,
+        upkeep: 0,
     },
     Scene {
         name: "one volume, some processes dying",
-        volume_bytes: 64 << 20,
+        volume_bytes: 8 << 20,
         load: Load {
             seed: 2,
             groups: 100,
@@ -73,10 +81,11 @@ const SCENES: [Scene; 3] = [
             snapshots: false,
         },
         processes: 3,
+        upkeep: 0,
     },
     Scene {
         name: "bursts",
-        volume_bytes: 64 << 20,
+        volume_bytes: 8 << 20,
         load: Load {
             seed: 3,
             groups: 220,
@@ -85,11 +94,29 @@ const SCENES: [Scene; 3] = [
             snapshots: false,
         },
         processes: 2,
+        upkeep: 0,
+    },
+    Scene {
+        name: "maintenance, some processes dying",
+        volume_bytes: 20_000,
+        load: Load {
+            seed: 4,
+            groups: 50,
+            waits: 30,
+            long: 3,
+            snapshots: false,
+        },
+        processes: 4,
+        upkeep: 25,
     },
 ];
 
 fn options(scene: &Scene) -> Options {
-    Options::new().volume_bytes(scene.volume_bytes)
+    // Where bodies are removed, they are searched for.
+    let compress = scene.upkeep == 0;
+    Options::new()
+        .volume_bytes(scene.volume_bytes)
+        .compress(compress)
 }
 
 /// What the child does: opens the log, appends, and closes it or dies.
@@ -99,7 +126,7 @@ fn child(dir: &Path) {
         thread::sleep(Duration::from_secs(60));
         std::process::exit(99);
     });
-    let scene = &SCENES[usize::try_from(number("VSM_STORE_POWER_SCENE", 0)).expect("small")];
+    let scene = &SCENES[usize::try_from(number("VSM_STORE_POWER_INDEX", 0)).expect("small")];
     let process = number("VSM_STORE_POWER_PROCESS", 0);
     let acks = env::var_os("VSM_STORE_POWER_ACKS").expect("it is set");
     let log = EventLog::open(dir.join("log"), options(scene)).expect("it opens");
@@ -108,7 +135,15 @@ fn child(dir: &Path) {
         groups: number("VSM_STORE_POWER_GROUPS", scene.load.groups),
         ..scene.load
     };
-    load::append(&log, load, Path::new(&acks)).expect("nothing fails here");
+    let mut acks = load::Acks::open(Path::new(&acks)).expect("it opens");
+    load::append_and(&log, load, &mut acks, |log, random, acks| {
+        if !random.percent(scene.upkeep) {
+            return Ok(());
+        }
+        // Groups before it may be on their way to the disk meanwhile.
+        upkeep::step(log, dir, random, &mut |line| acks.say(&line))
+    })
+    .expect("nothing fails here");
     if dies(process) {
         abort();
     }
@@ -130,7 +165,7 @@ fn record(
 ) -> Result<Vec<Call>, String> {
     let status = strace::recorded(&place.record, NAME)
         .env(CHILD, &place.root)
-        .env("VSM_STORE_POWER_SCENE", scene.to_string())
+        .env("VSM_STORE_POWER_INDEX", scene.to_string())
         .env("VSM_STORE_POWER_PROCESS", process.to_string())
         .env("VSM_STORE_POWER_GROUPS", groups.to_string())
         .env("VSM_STORE_POWER_ACKS", &place.acks)
@@ -183,6 +218,8 @@ struct Tally {
     before_any: u64,
     second_failures: u64,
     recovered: u64,
+    /// Acknowledged redactions, prunings, backups and snapshots over all images.
+    upkeep: [u64; 4],
     failures: Vec<String>,
 }
 
@@ -265,17 +302,31 @@ fn check_image(index: usize, disk: &Disk, line: usize, chance: u64, tally: &Mute
     let image = Place::new();
     disk.fail(names, &mut random, &image.root);
     let acknowledged = load::last_acknowledged(&disk.acks);
+    let upkeep = Told::parse(&disk.acks);
     let mut told = Vec::new();
     let mut second_failures = 0;
-    if random.percent(6) {
-        second_failures = fail_again(index, &image, &acknowledged, &mut random, &mut told);
+    if let Err(error) = upkeep::check_files(&image.root, &upkeep) {
+        told.push(error);
     }
-    let outcome = load::check(
+    if random.percent(6) {
+        second_failures = fail_again(
+            index,
+            &image,
+            (&acknowledged, &disk.acks),
+            &mut random,
+            &mut told,
+        );
+    }
+    let outcome = load::check_with(
         &image.root.join("log"),
         &options(&SCENES[index]),
         &acknowledged,
+        &|log| upkeep::check_open(&image.root, log, &upkeep),
     );
     let mut tally = tally.lock().expect("no panic");
+    for (sum, more) in tally.upkeep.iter_mut().zip(upkeep.counts()) {
+        *sum += more;
+    }
     tally.images += 1;
     tally.second_failures += second_failures;
     tally.before_any += u64::from(acknowledged.is_none());
@@ -303,7 +354,7 @@ fn check_image(index: usize, disk: &Disk, line: usize, chance: u64, tally: &Mute
 fn fail_again(
     index: usize,
     image: &Place,
-    before: &Acknowledged,
+    (before, acks): (&Acknowledged, &[u8]),
     random: &mut Random,
     told: &mut Vec<String>,
 ) -> u64 {
@@ -327,8 +378,15 @@ fn fail_again(
         let twice = scratch();
         disk.fail(names, random, &twice.path().join("root"));
         let acknowledged = load::last_acknowledged(&disk.acks).or_else(|| before.clone());
-        let dir = twice.path().join("root/log");
-        if let Err(error) = load::check(&dir, &options(&SCENES[index]), &acknowledged) {
+        let root = twice.path().join("root");
+        // What was acknowledged before the first failure, and since.
+        let upkeep = Told::parse(&[acks, &disk.acks[..]].concat());
+        let outcome = upkeep::check_files(&root, &upkeep).and_then(|()| {
+            let more = |log: &EventLog| upkeep::check_open(&root, log, &upkeep);
+            let options = options(&SCENES[index]);
+            load::check_with(&root.join("log"), &options, &acknowledged, &more)
+        });
+        if let Err(error) = outcome {
             told.push(format!(
                 "again at line {line}, {names:?}, {acknowledged:?}: {error}"
             ));
@@ -346,9 +404,13 @@ fn acknowledged_events_survive_power_failures() {
     if !strace::works() {
         return;
     }
-    let images = number("VSM_POWER_IMAGES", 60).div_ceil(SCENES.len() as u64);
+    let only = env::var("VSM_POWER_SCENE").unwrap_or_default();
+    let chosen = (0..SCENES.len()).filter(|index| SCENES[*index].name.contains(&only));
+    let chosen: Vec<_> = chosen.collect();
+    assert!(!chosen.is_empty(), "no scene's name has {only:?} in it");
+    let images = number("VSM_POWER_IMAGES", 60).div_ceil(chosen.len() as u64);
     let tally = Mutex::new(Tally::default());
-    for index in 0..SCENES.len() {
+    for index in chosen {
         let recorded = record_scene(index);
         thread::scope(|scope| {
             for turn in 0..2 {
@@ -366,6 +428,11 @@ fn acknowledged_events_survive_power_failures() {
         tally.recovered,
         tally.second_failures,
         tally.failures.len()
+    );
+    let [redactions, prunings, backups, snapshots] = tally.upkeep;
+    println!(
+        "held after them: {redactions} redactions, {prunings} prunings, {backups} backups, \
+         {snapshots} snapshots"
     );
     let seed = number("VSM_SEED", 1);
     assert!(

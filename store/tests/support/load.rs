@@ -1,17 +1,20 @@
 //! A load whose events say what they are, and the check that a log holds them.
 #![allow(dead_code, reason = "each test uses its own part")]
 
-use std::fs::OpenOptions;
+use std::fs::{File, OpenOptions};
 use std::io::{self, Seek, SeekFrom, Write};
 use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use vsm_store::{AppendError, Batch, Event, EventLog, NewEvent, OpenError, Options};
-use vsm_store::{SnapshotError, VerifyError, VerifyOptions, verify};
+use vsm_store::{AppendError, Batch, Body, Event, EventLog, NewEvent, OpenError, Options};
+use vsm_store::{ReadError, RecordKind, SnapshotError, VerifyError, VerifyOptions, verify};
 
 use crate::random::Random;
 use crate::support::assert_no_blobs;
+
+/// How many streams the events of a load are in.
+const STREAMS: u64 = 7;
 
 /// What a load does.
 #[derive(Debug, Clone, Copy)]
@@ -35,6 +38,8 @@ pub(crate) type Acknowledged = Option<(u64, String)>;
 pub(crate) enum Stopped {
     Append(AppendError),
     Snapshot(SnapshotError),
+    Read(ReadError),
+    Maintenance(String),
     /// Not the log's doing: the file of acknowledgements.
     Acks(io::Error),
 }
@@ -45,27 +50,61 @@ impl From<AppendError> for Stopped {
     }
 }
 
-/// Appends groups; writes each acknowledgement to `acks` with one call.
+/// Where acknowledgements are written down, a line each.
+pub(crate) struct Acks(File);
+
+impl Acks {
+    /// Goes on behind the lines that are there.
+    pub(crate) fn open(path: &Path) -> Result<Self, Stopped> {
+        let mut options = OpenOptions::new();
+        options.create(true).truncate(false).write(true);
+        let mut file = options.open(path).map_err(Stopped::Acks)?;
+        file.seek(SeekFrom::End(0)).map_err(Stopped::Acks)?;
+        Ok(Self(file))
+    }
+
+    /// Writes a line with one call.
+    pub(crate) fn say(&mut self, line: &str) -> Result<(), Stopped> {
+        let line = format!("{line}\n");
+        self.0.write_all(line.as_bytes()).map_err(Stopped::Acks)
+    }
+}
+
+/// How many events of a load a log holds, or held before it was pruned. Each
+/// knows its number, from 1: the log's own records have sequences as well, and
+/// come in between.
+pub(crate) fn appended(log: &EventLog) -> Result<u64, ReadError> {
+    let versions = (0..STREAMS).map(|number| log.stream_version(&stream(number, 0)));
+    versions.map(|version| Ok(version?.unwrap_or(0))).sum()
+}
+
+/// Appends groups, and writes down what is acknowledged.
 pub(crate) fn append(log: &EventLog, load: Load, acks: &Path) -> Result<(), Stopped> {
-    let mut acks = OpenOptions::new()
-        .create(true)
-        .truncate(false)
-        .write(true)
-        .open(acks)
-        .map_err(Stopped::Acks)?;
-    acks.seek(SeekFrom::End(0)).map_err(Stopped::Acks)?;
+    let mut acks = Acks::open(acks)?;
+    append_and(log, load, &mut acks, |_, _, _| Ok(()))
+}
+
+/// The same, and does something else after each group.
+pub(crate) fn append_and(
+    log: &EventLog,
+    load: Load,
+    acks: &mut Acks,
+    mut besides: impl FnMut(&EventLog, &mut Random, &mut Acks) -> Result<(), Stopped>,
+) -> Result<(), Stopped> {
     let mut random = Random(load.seed);
+    let mut next = appended(log).map_err(Stopped::Read)? + 1;
     for _ in 0..load.groups {
         let longest = if random.percent(25) { 40 } else { 4 };
         let len = 1 + random.below(longest) as u64;
-        let batch = group(log.appended() + 1, len, load.long, &mut random);
+        let batch = group(next, len, load.long, &mut random);
+        next += len;
         let ticket = log.append(&batch)?;
+        besides(log, &mut random, acks)?;
         if random.percent(load.waits) {
             ticket.wait()?;
             let head = log.head();
             assert!(head.seq >= ticket.last);
-            let line = format!("{} {}\n", head.seq, head.chain_hash);
-            acks.write_all(line.as_bytes()).map_err(Stopped::Acks)?;
+            acks.say(&format!("durable {} {}", head.seq, head.chain_hash))?;
             match random.below(12) {
                 // Leaves time for the head file.
                 0 => thread::sleep(Duration::from_millis(12)),
@@ -81,7 +120,7 @@ pub(crate) fn append(log: &EventLog, load: Load, acks: &Path) -> Result<(), Stop
     Ok(())
 }
 
-fn group(first: u64, len: u64, long: u64, random: &mut Random) -> Batch {
+pub(crate) fn group(first: u64, len: u64, long: u64, random: &mut Random) -> Batch {
     let mut batch = Batch::new();
     for index in 0..len {
         let body_len = match random.next() % 100 {
@@ -104,11 +143,11 @@ fn group(first: u64, len: u64, long: u64, random: &mut Random) -> Batch {
 }
 
 fn stream(first: u64, index: u64) -> String {
-    format!("stream-{}", (first + index) % 7)
+    format!("stream-{}", (first + index) % STREAMS)
 }
 
 /// Does not compress, and follows from where it stands.
-fn body(first: u64, index: u64, len: usize) -> Vec<u8> {
+pub(crate) fn body(first: u64, index: u64, len: usize) -> Vec<u8> {
     let mut random = Random(first.wrapping_mul(0x1_0001) ^ index);
     let words = (0..len.div_ceil(8)).flat_map(|_| random.next().to_le_bytes());
     words.take(len).collect()
@@ -118,7 +157,11 @@ fn body(first: u64, index: u64, len: usize) -> Vec<u8> {
 pub(crate) fn last_acknowledged(acks: &[u8]) -> Acknowledged {
     let text = std::str::from_utf8(acks).expect("numbers");
     let (whole, _) = text.rsplit_once('\n')?;
-    let (seq, hash) = whole.lines().last()?.split_once(' ')?;
+    let durable = whole
+        .lines()
+        .rev()
+        .find_map(|line| line.strip_prefix("durable "));
+    let (seq, hash) = durable?.split_once(' ')?;
     Some((seq.parse().expect("a number"), hash.to_owned()))
 }
 
@@ -136,11 +179,22 @@ pub(crate) fn check(
     options: &Options,
     acknowledged: &Acknowledged,
 ) -> Result<Found, String> {
+    check_with(dir, options, acknowledged, &|_| Ok(()))
+}
+
+/// The same, and looks at the log with `more` once it is open.
+pub(crate) fn check_with(
+    dir: &Path,
+    options: &Options,
+    acknowledged: &Acknowledged,
+    more: &dyn Fn(&EventLog) -> Result<(), String>,
+) -> Result<Found, String> {
     if acknowledged.is_some() {
         // As evidence, before anything is repaired.
         verified(dir).map_err(|error| format!("verify, as it was: {error}"))?;
     }
     let log = open(dir, options)?;
+    more(&log)?;
     let durable = log.durable();
     let incarnation = log.identity().incarnation;
     if incarnation != 1 {
@@ -157,18 +211,32 @@ pub(crate) fn check(
         }
     }
     for info in log.snapshots("state").map_err(|error| error.to_string())? {
+        // One from before the boundary of a pruned log fits nothing any more.
+        if info.seq + 1 < log.first_seq() {
+            continue;
+        }
         log.load_snapshot(&info)
             .map_err(|error| format!("snapshot at {}: {error}", info.seq))?;
     }
     let mut random = Random(durable);
+    let mut next = appended(&log).map_err(|error| format!("counting: {error}"))? + 1;
     for len in [3, 1] {
-        let batch = group(log.appended() + 1, len, 20, &mut random);
+        let batch = group(next, len, 20, &mut random);
+        next += len;
         log.append(&batch)
             .and_then(|ticket| ticket.wait())
             .map_err(|error| format!("going on: {error}"))?;
     }
     log.close().map_err(|error| format!("closing: {error}"))?;
-    verified(dir).map_err(|error| format!("verify, at the end: {error}"))?;
+    let notes = verified(dir).map_err(|error| format!("verify, at the end: {error}"))?;
+    // Unfinished work was finished by now; tiles are filled as they are needed.
+    let tiles = |note: &String| note.contains("roots in tile files are missing");
+    if !notes
+        .iter()
+        .all(|note| tiles(note) || note.starts_with("head slot"))
+    {
+        return Err(format!("verify, at the end: {notes:?}"));
+    }
     assert_no_blobs(dir);
     let log = open(dir, options)?;
     if log.durable() != durable + 4 {
@@ -184,11 +252,11 @@ fn open(dir: &Path, options: &Options) -> Result<EventLog, String> {
         .map_err(|error| format!("opening: {error}"))
 }
 
-fn verified(dir: &Path) -> Result<(), String> {
+fn verified(dir: &Path) -> Result<Vec<String>, String> {
     let options = VerifyOptions::new().threads(1);
     let in_use = |error: &VerifyError| matches!(error, VerifyError::Open(OpenError::InUse(_)));
     patiently(|| verify(dir, &options), in_use)
-        .map(drop)
+        .map(|report| report.notes)
         .map_err(|error| error.to_string())
 }
 
@@ -208,36 +276,50 @@ fn patiently<T, E>(work: impl Fn() -> Result<T, E>, in_use: impl Fn(&E) -> bool)
 
 /// Reads everything, hashed; groups are whole and say what they hold.
 fn read_all(log: &EventLog) -> Result<(), String> {
-    let mut group: [u64; 3] = [1, 0, 0];
-    for (next, event) in (1..).zip(log.read(1).hashed(true)) {
+    let first = log.first_seq();
+    let mut group: [u64; 3] = [0, 0, 0];
+    // A pruned log starts somewhere, at the beginning of a group.
+    let mut next = (first == 0).then_some(1);
+    for (seq, event) in (first..).zip(log.read(first).hashed(true)) {
         let event = event.map_err(|error| format!("reading: {error}"))?;
+        let wrong = || format!("event {seq} is not what was appended");
+        if event.seq() != seq {
+            return Err(wrong());
+        }
+        if event.record_kind() != RecordKind::Event {
+            if group[1] != group[2] {
+                return Err(format!("the group of {} is torn", group[0]));
+            }
+            continue;
+        }
         let said = said(&event);
         if said.len() != 4 {
-            return Err(format!("event {next} is not what was appended"));
+            return Err(wrong());
         }
         if said[2] == 0 {
             if group[1] != group[2] {
-                return Err(format!("the group at {} is torn", group[0]));
+                return Err(format!("the group of {} is torn", group[0]));
             }
-            group = [next, said[1], 0];
+            group = [next.unwrap_or(said[0]), said[1], 0];
         }
-        let stored = event.body().bytes().unwrap_or_default();
-        let fits = event.seq() == next
-            && said[..3] == group
-            && event.stream() == stream(said[0], said[2])
-            && stored == body(said[0], said[2], usize::try_from(said[3]).expect("small"));
-        if !fits {
-            return Err(format!("event {next} is not what was appended"));
+        let len = usize::try_from(said[3]).expect("small");
+        let body_fits = match event.body() {
+            Body::Removed => len > 0,
+            body => body.bytes().unwrap_or_default() == self::body(said[0], said[2], len),
+        };
+        if said[..3] != group || event.stream() != stream(said[0], said[2]) || !body_fits {
+            return Err(wrong());
         }
         group[2] += 1;
+        next = Some(said[0] + said[2] + 1);
     }
     if group[1] != group[2] {
-        return Err(format!("the last group, at {}, is torn", group[0]));
+        return Err(format!("the last group, of {}, is torn", group[0]));
     }
     Ok(())
 }
 
-fn said(event: &Event) -> Vec<u64> {
+pub(crate) fn said(event: &Event) -> Vec<u64> {
     let numbers = event.meta().chunks_exact(8);
     numbers
         .map(|chunk| u64::from_le_bytes(chunk.try_into().expect("eight bytes")))

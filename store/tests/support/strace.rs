@@ -55,10 +55,10 @@ pub(crate) fn recorded(record: &Path, name: &str) -> Command {
 }
 
 /// A command that runs the test `name` of this program while strace tampers
-/// with it as `inject` says.
+/// with it as `inject` says. Files that are opened are recorded as well.
 pub(crate) fn tampered(record: &Path, name: &str, inject: &str) -> Command {
     let (calls, _) = inject.split_once(':').expect("it names a call");
-    let trace = format!("trace={calls}");
+    let trace = format!("trace={calls},openat");
     let inject = format!("inject={inject}");
     strace(record, name, &["-s", "0", "-e", &trace, "-e", &inject])
 }
@@ -71,6 +71,40 @@ fn strace(record: &Path, name: &str, options: &[&str]) -> Command {
         .arg(env::current_exe().expect("it has a path"));
     command.args(["--exact", name, "--nocapture", "--test-threads=1"]);
     command
+}
+
+/// Whether a call that strace tampered with was on a file that had been opened
+/// for reading and writing. Such a record has no strings, so that it is read by
+/// what stands around them.
+pub(crate) fn tampered_with_writable(record: &str) -> bool {
+    let mut begun: HashMap<&str, &str> = HashMap::new();
+    let mut writable: HashMap<&str, bool> = HashMap::new();
+    for line in record.lines() {
+        let Some((thread, rest)) = line.split_once(' ') else {
+            continue;
+        };
+        let rest = rest.trim_start();
+        if rest.ends_with("<unfinished ...>") {
+            begun.insert(thread, rest);
+            continue;
+        }
+        let resumed = rest.starts_with("<... ");
+        let call = if resumed { begun.remove(thread) } else { None }.unwrap_or(rest);
+        if call.starts_with("openat(") {
+            let result = rest.rsplit_once("= ").map_or("", |(_, result)| result);
+            let flags = call.contains("O_RDWR") || rest.contains("O_RDWR");
+            writable.insert(result.trim(), flags);
+        } else if rest.contains("(INJECTED)") {
+            let file = call
+                .split_once('(')
+                .and_then(|(_, rest)| rest.split_once(','));
+            let file = file.map_or("", |(file, _)| file.trim());
+            if writable.get(file).copied().unwrap_or(false) {
+                return true;
+            }
+        }
+    }
+    false
 }
 
 /// One call.
@@ -365,6 +399,22 @@ mod parsing {
         );
         let fsync = call("fsync", &[text("4")], None, (1, usize::MAX));
         check(record, &[write, fsync]);
+    }
+
+    #[test]
+    fn what_a_failing_call_was_on() {
+        let tampered = |file| {
+            let record = format!(
+                r#"17    openat(AT_FDCWD, ""..., O_RDONLY|O_CLOEXEC) = 3
+18    openat(AT_FDCWD, ""..., O_RDWR|O_CREAT|O_CLOEXEC, 0666 <unfinished ...>
+17    pread64(3, ""..., 512, 0)         = 512
+18    <... openat resumed>)             = 4
+17    pread64({file}, 0x7f12, 512, 0)         = -1 EIO (Input/output error) (INJECTED)"#
+            );
+            super::tampered_with_writable(&record)
+        };
+        assert!(!tampered(3));
+        assert!(tampered(4));
     }
 
     #[test]
