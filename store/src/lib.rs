@@ -157,6 +157,7 @@ pub use maintenance::prune::PruneReport;
 pub use maintenance::redact::{REDACTIONS_MAX, RedactReport, Redaction};
 pub use maintenance::restore::{RestoreOptions, RestoreReport, restore};
 pub use offline::OfflineLog;
+pub use offline::boundary::Boundary;
 pub use offline::verify::{VerifyError, VerifyOptions, VerifyProgress, VerifyReport, verify};
 pub use options::{Clock, KEY_WINDOW_MAX, Options};
 pub use reader::{BackwardReader, Reader};

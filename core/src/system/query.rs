@@ -17,6 +17,9 @@ pub enum Query {
     Units,
     /// One unit (S1).
     Unit(Name),
+    /// The record that submitted the oldest operation that has not ended (S1):
+    /// from there on the log is needed for dispatches.
+    OldestOpen,
     /// Counters and lengths; as cheap with 100,000 units as with ten.
     Summary,
     /// All of it: [`System::view`](crate::System::view).

@@ -180,6 +180,15 @@ impl Operations {
             .filter_map(|key| self.slab.get(*key))
     }
 
+    /// The record that submitted the oldest one that has not ended.
+    pub(super) fn oldest_open(&self) -> Option<Seq> {
+        let open = self
+            .timers
+            .iter()
+            .filter_map(|(_, key)| self.slab.get(*key));
+        open.map(|operation| operation.submitted).min()
+    }
+
     /// How many have not ended.
     pub(super) fn open(&self) -> usize {
         self.slab.len().saturating_sub(self.ended.len())

@@ -105,6 +105,7 @@ impl S1 {
                 let unit = key.and_then(|key| self.registry.get(key));
                 json(&unit.map(|unit| self.unit(unit)))
             }
+            Query::OldestOpen => json(&self.operations.oldest_open()),
             Query::Summary => json(&self.summary()),
             Query::Whole => json(&Whole {
                 summary: self.summary(),

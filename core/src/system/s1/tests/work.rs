@@ -1,5 +1,7 @@
 //! Operations: accepted, tried, ended.
 
+use serde_json::Value;
+
 use super::*;
 use crate::{
     id::{Digest, MessageId, Seq},
@@ -27,7 +29,9 @@ fn an_operation_is_accepted_dispatched_and_completed() {
     let dispatch = dispatched(&emitted);
     assert_eq!((dispatch.attempt, dispatch.payload), (1, Seq(3)));
     assert_eq!(emitted[1].deadline, Some(stage.now + Millis(60_000)));
+    assert_eq!(stage.machine.query(&Query::OldestOpen), 3);
     let emitted = stage.say(outcome(&dispatch, Status::Completed));
+    assert_eq!(stage.machine.query(&Query::OldestOpen), Value::Null);
     let ack = payloads!(emitted, Operations::OutcomeAck).remove(0);
     assert_eq!(ack.verdict, Verdict::Accepted);
     assert_eq!(ack.state, Some(OperationState::Completed));
