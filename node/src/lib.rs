@@ -5,6 +5,7 @@ pub mod api;
 pub mod bench;
 pub mod cli;
 pub mod config;
+pub mod keeping;
 pub mod node;
 pub mod offline;
 pub mod reading;

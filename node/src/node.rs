@@ -154,7 +154,7 @@ impl NodeBuilder {
             Some(key) => key,
             None => NodeKey::create(&directory)?,
         };
-        let log = open(&config, &key)?;
+        let log = open_log(&config, &key)?;
         let tokens = match self.tokens {
             Some(tokens) => tokens,
             None => Tokens::read(&directory)?,
@@ -170,7 +170,7 @@ impl NodeBuilder {
         let handle = runtime.handle().clone();
         let begun = handle.shared().begun;
         let limits = api::server::Limits::new(&config);
-        let api = Arc::new(Api::new(handle.clone(), config, tokens, key.request_key()));
+        let api = Arc::new(Api::new(handle.clone(), config, tokens, key));
         let mut units = JoinSet::new();
         for unit in self.units {
             if let Err(error) = unit.begin(api.clone(), &mut units).await {
@@ -214,7 +214,8 @@ async fn listen(address: SocketAddr) -> Result<(TcpListener, SocketAddr), NodeEr
     Ok((listener, address))
 }
 
-fn open(config: &Config, key: &NodeKey) -> Result<EventLog, NodeError> {
+/// Opens the log of the node that a configuration describes, or makes it.
+pub(crate) fn open_log(config: &Config, key: &NodeKey) -> Result<EventLog, NodeError> {
     let storage = &config.storage;
     let bytes = |bytes: u64| usize::try_from(bytes).unwrap_or(usize::MAX);
     let options = Options::new()

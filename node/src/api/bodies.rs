@@ -5,6 +5,7 @@ use std::collections::{HashMap, VecDeque};
 use bytes::Bytes;
 use parking_lot::Mutex;
 use vsm_core::Seq;
+use vsm_store::{Body, ReadError};
 
 use crate::runtime::Handle;
 
@@ -12,6 +13,31 @@ use crate::runtime::Handle;
 const BYTES_MAX: usize = 16 << 20;
 /// What an entry costs beside its bytes, roughly.
 const ENTRY_BYTES: usize = 96;
+
+/// What became of a record's body.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Stored {
+    /// The record never had one.
+    None,
+    /// It is there.
+    Present(Bytes),
+    /// It was removed from the log for good.
+    Removed,
+    /// The record itself was dropped from the log.
+    Pruned,
+}
+
+impl Stored {
+    /// Why there is nothing where there once was something, for people.
+    #[must_use]
+    pub const fn gone(&self) -> Option<&'static str> {
+        match self {
+            Self::None | Self::Present(_) => None,
+            Self::Removed => Some("removed"),
+            Self::Pruned => Some("pruned"),
+        }
+    }
+}
 
 /// Recent bodies by the record that has them; the oldest make room.
 #[derive(Default)]
@@ -43,21 +69,37 @@ impl Bodies {
         }
     }
 
-    /// A record's body: kept here, or read from the log. `None` when it has
-    /// none.
+    /// Lets go of a body that is to be removed from the log.
+    pub fn forget(&self, seq: Seq) {
+        let mut kept = self.kept.lock();
+        if let Some(gone) = kept.by_seq.remove(&seq) {
+            kept.bytes -= gone.len() + ENTRY_BYTES;
+            kept.order.retain(|it| *it != seq);
+        }
+    }
+
+    /// A record's body: kept here, or read from the log.
     ///
     /// # Errors
     /// When the log can't be read.
-    pub async fn read(&self, handle: &Handle, seq: Seq) -> Result<Option<Bytes>, String> {
+    pub async fn read(&self, handle: &Handle, seq: Seq) -> Result<Stored, String> {
         if let Some(body) = self.kept.lock().by_seq.get(&seq).cloned() {
-            return Ok(Some(body));
+            return Ok(Stored::Present(body));
         }
         let log = handle.log().clone();
         let read = tokio::task::spawn_blocking(move || log.event(seq.0)).await;
-        let event = read
-            .map_err(|error| error.to_string())?
-            .map_err(|error| error.to_string())?;
-        Ok(event.and_then(|event| event.body_bytes()))
+        let event = match read.map_err(|error| error.to_string())? {
+            Err(ReadError::Pruned { .. }) => return Ok(Stored::Pruned),
+            read => read.map_err(|error| error.to_string())?,
+        };
+        let Some(event) = event else {
+            return Ok(Stored::None);
+        };
+        Ok(match (event.body_bytes(), event.body()) {
+            (Some(bytes), _) => Stored::Present(bytes),
+            (None, Body::Removed) => Stored::Removed,
+            (None, _) => Stored::None,
+        })
     }
 }
 
@@ -74,5 +116,13 @@ mod tests {
         let kept = bodies.kept.lock();
         assert!(kept.bytes <= BYTES_MAX && kept.by_seq.len() == kept.order.len());
         assert!(kept.by_seq.contains_key(&Seq(99)) && !kept.by_seq.contains_key(&Seq(0)));
+        let before = kept.bytes;
+        drop(kept);
+        bodies.forget(Seq(99));
+        bodies.forget(Seq(99));
+        let kept = bodies.kept.lock();
+        assert_eq!(before - kept.bytes, (1 << 20) + ENTRY_BYTES);
+        assert!(!kept.by_seq.contains_key(&Seq(99)));
+        assert_eq!(kept.by_seq.len(), kept.order.len());
     }
 }

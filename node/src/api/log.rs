@@ -99,7 +99,12 @@ pub async fn list(
     let page = blocking(move || reading::page(&log, &filter, span)).await?;
     Ok(json(
         StatusCode::OK,
-        json!({"records": page.records, "next": page.next, "last": page.last}),
+        json!({
+            "records": page.records,
+            "next": page.next,
+            "first": page.first,
+            "last": page.last,
+        }),
     ))
 }
 
@@ -113,6 +118,12 @@ pub async fn show(State(api): State<Shared>, caller: Caller, Named(seq): Named) 
         .parse()
         .map_err(|_| Problem::field("seq", format!("{seq:?} is no sequence number")))?;
     let log = api.handle.log().clone();
+    let first = log.first_seq();
+    if seq < first {
+        return Err(Problem::not_found(format!(
+            "record {seq} was pruned; the first that is kept is {first}"
+        )));
+    }
     let entry = blocking(move || reading::entry(&log, seq)).await?;
     let entry = entry.ok_or_else(|| {
         let last = api.handle.log().durable();

@@ -15,12 +15,15 @@ pub mod caller;
 pub mod claims;
 pub mod health;
 pub mod log;
+pub mod maintenance;
 pub mod messages;
 pub mod metrics;
 pub mod operations;
+mod output;
 pub mod params;
 pub mod patient;
 pub mod problem;
+pub mod proofs;
 pub mod server;
 pub mod signals;
 pub mod status;
@@ -47,7 +50,11 @@ use self::{
     bodies::Bodies,
     problem::{Kind, Problem},
 };
-use crate::{config::Config, runtime::Handle, security::Tokens};
+use crate::{
+    config::Config,
+    runtime::Handle,
+    security::{NodeKey, Tokens},
+};
 
 /// What every endpoint has at hand.
 pub struct Api {
@@ -58,7 +65,9 @@ pub struct Api {
     /// Who may call. Read at every request, replaced when the node is told to
     /// look at the file again.
     pub tokens: RwLock<Tokens>,
-    /// The key of request digests.
+    /// The node's key.
+    pub key: NodeKey,
+    /// The key of request digests, derived from it.
     pub request_key: [u8; 32],
     /// Recent bodies.
     pub bodies: Bodies,
@@ -80,7 +89,7 @@ pub type Shared = Arc<Api>;
 impl Api {
     /// An API on a running node.
     #[must_use]
-    pub fn new(handle: Handle, config: Config, tokens: Tokens, request_key: [u8; 32]) -> Self {
+    pub fn new(handle: Handle, config: Config, tokens: Tokens, key: NodeKey) -> Self {
         let permits =
             |count: u32| Semaphore::new(usize::try_from(count).unwrap_or(usize::MAX >> 3));
         Self {
@@ -90,7 +99,8 @@ impl Api {
             handle,
             config,
             tokens: RwLock::new(tokens),
-            request_key,
+            request_key: key.request_key(),
+            key,
             bodies: Bodies::default(),
             unit_tasks: TaskTracker::new(),
             stopping: CancellationToken::new(),
@@ -120,7 +130,14 @@ pub fn router(api: Shared) -> Router {
         .route("/v1/messages", post(messages::send))
         .route("/v1/signals", post(signals::tell))
         .route("/v1/log", get(log::list))
+        .route("/v1/log/checkpoint", get(proofs::checkpoint))
+        .route("/v1/log/consistency", get(proofs::consistency))
+        .route("/v1/log/key", get(proofs::key))
+        .route("/v1/log/redactions", post(maintenance::redact))
+        .route("/v1/log/prunings", post(maintenance::prune))
         .route("/v1/log/{seq}", get(log::show))
+        .route("/v1/log/{seq}/proof", get(proofs::event))
+        .route("/v1/backups", post(maintenance::back_up))
         .route("/v1/stream", get(stream::connect))
         .route("/v1/unit", get(crate::unit::socket::connect))
         .fallback(nowhere)

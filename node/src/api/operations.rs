@@ -11,7 +11,7 @@ use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::{Value, json, value::RawValue};
 use vsm_core::{
-    Digest, MessageId, Millis, Name, Payload, Record, Role, Seq, Text,
+    Digest, MessageId, Millis, Name, Payload, Record, Role, Text,
     payload::{
         Operations,
         operations::{Accepted, Cancel, Idempotency, OperationState, RefusedBecause, Submit},
@@ -22,7 +22,7 @@ use vsm_core::{
 use super::{
     Answer, Shared, body,
     caller::{CORRELATION, Caller},
-    json, messages,
+    json, messages, output,
     params::{Named, Params},
     problem::{Kind, Problem},
     waiting::Waiting,
@@ -239,7 +239,7 @@ async fn waited(
         // It may have ended too long ago for the hub to remember.
         let found = view(api, it.operation).await?;
         if is_final(&found) {
-            let found = with_output(api, found).await?;
+            let found = output::with_output(api, found).await?;
             return Ok(json(StatusCode::OK, with_receipt(found, it)));
         }
     }
@@ -252,14 +252,13 @@ async fn waited(
             let mut body = json!({
                 "id": end.operation.to_string(),
                 "state": end.state,
-                "output": output(api, end.output).await?,
-                "output_seq": end.output,
                 "payload_commitment": it.payload_commitment,
                 "correlation_id": correlation.to_string(),
             });
             if let (Value::Object(body), Some(reason)) = (&mut body, end.reason) {
                 body.insert("reason".into(), reason.into());
             }
+            output::add(api, &mut body, end.output).await?;
             Ok(json(StatusCode::OK, body))
         }
         Some(Err(_)) => Err(stopped()),
@@ -294,35 +293,6 @@ fn state(view: &Value) -> Option<OperationState> {
 
 fn is_final(view: &Value) -> bool {
     state(view).is_some_and(OperationState::is_final)
-}
-
-/// A record's body as JSON; a text when it is none.
-pub(super) async fn output(api: &Shared, seq: Option<Seq>) -> Answer<Value> {
-    let Some(seq) = seq else {
-        return Ok(Value::Null);
-    };
-    let body = api
-        .bodies
-        .read(&api.handle, seq)
-        .await
-        .map_err(|error| Problem::new(Kind::Internal, error))?;
-    Ok(body.map_or(Value::Null, |body| content(&body)))
-}
-
-/// A body as JSON; a text when it is none.
-pub(super) fn content(body: &[u8]) -> Value {
-    serde_json::from_slice(body)
-        .unwrap_or_else(|_| String::from_utf8_lossy(body).into_owned().into())
-}
-
-async fn with_output(api: &Shared, mut view: Value) -> Answer<Value> {
-    let seq = view.get("output").and_then(Value::as_u64).map(Seq);
-    let output = output(api, seq).await?;
-    if let Value::Object(view) = &mut view {
-        view.insert("output".into(), output);
-        view.insert("output_seq".into(), json!(seq));
-    }
-    Ok(view)
 }
 
 /// The operation, if the caller may see it.
@@ -372,7 +342,7 @@ pub async fn show(
             found = view(&api, id).await?;
         }
     }
-    let found = with_output(&api, found).await?;
+    let found = output::with_output(&api, found).await?;
     Ok(json(StatusCode::OK, found))
 }
 
@@ -443,7 +413,7 @@ pub async fn cancel(State(api): State<Shared>, caller: Caller, Named(id): Named)
     if end.state != OperationState::Cancelled {
         return Err(ended(&found));
     }
-    Ok(with_output(&api, found)
+    Ok(output::with_output(&api, found)
         .await
         .map(|found| json(StatusCode::OK, found))?
         .into_response())

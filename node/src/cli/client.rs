@@ -225,6 +225,24 @@ impl Client {
         }
     }
 
+    /// `GET` of a text that must succeed.
+    ///
+    /// # Errors
+    /// As [`Client::call`].
+    pub async fn text(&self, path: &str) -> anyhow::Result<String> {
+        let exchanged = self.exchange(Method::GET, path, HeaderMap::new(), Bytes::new());
+        let (head, bytes) = exchanged.await?;
+        if !head.status.is_success() {
+            return Err(Problem {
+                status: head.status,
+                body: serde_json::from_slice(&bytes).unwrap_or_default(),
+            }
+            .into());
+        }
+        String::from_utf8(bytes.into())
+            .with_context(|| format!("{} answered with something else", self.authority))
+    }
+
     /// `GET` that must succeed.
     ///
     /// # Errors

@@ -3,6 +3,7 @@
 //! Data goes to stdout, everything else to stderr. Exit codes are in
 //! [`exit`].
 
+pub mod backup;
 pub mod bench;
 pub mod client;
 pub mod completions;
@@ -14,6 +15,8 @@ pub mod log;
 pub mod man;
 pub mod op;
 pub mod output;
+pub mod place;
+pub mod restore;
 pub mod run;
 pub mod send;
 pub mod status;
@@ -112,9 +115,14 @@ enum Command {
     /// Quick figures on this machine, with the disk's ceiling beside them.
     #[command(subcommand)]
     Bench(bench::BenchCommand),
-    /// Follow a node's log; verify, replay and audit a log's files.
+    /// Follow a node's log; prove what it holds; verify, replay and audit a
+    /// log's files; remove what must go.
     #[command(subcommand)]
     Log(log::LogCommand),
+    /// Copy a node's log into a directory, also while the node runs.
+    Backup(backup::BackupArgs),
+    /// Make the log of a node out of a backup.
+    Restore(restore::RestoreArgs),
 }
 
 /// Runs the command that the process was started with.
@@ -136,6 +144,8 @@ pub fn main() -> ExitCode {
         Command::Man(args) => man::run(&args),
         Command::Bench(command) => bench::run(&cli.global, &command),
         Command::Log(command) => log::run(&cli.global, command),
+        Command::Backup(args) => backup::run(&cli.global, &args),
+        Command::Restore(args) => restore::run(&cli.global, &args),
     };
     exit::code(done)
 }

@@ -50,6 +50,7 @@ pub struct Quarantine {
 /// # Errors
 /// When the log can't be read, or with the first record that does not follow.
 pub fn audit(evidence: &Evidence, mut noted: impl FnMut(u64)) -> Result<Passed, FoldError> {
+    evidence.whole("an audit")?;
     let mut replay = Replay::strict(
         evidence.log_id(),
         evidence.hosting.clone(),

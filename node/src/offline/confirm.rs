@@ -64,6 +64,7 @@ pub fn step_again(
     if !skipped.any(|(address, at)| address.role == system && at.0 == seq) {
         return Err(not_quarantined());
     }
+    evidence.whole("stepping again")?;
     let mut replay = Replay::new(
         evidence.log_id(),
         evidence.hosting.clone(),

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 use vsm_core::json;
-use vsm_store::{Body, Event};
+use vsm_store::{Body, Boundary, Event};
 
 use crate::runtime::journal::{self, JournalError};
 
@@ -52,11 +52,16 @@ pub fn line_within(event: &Event, raw: bool, content_max: usize) -> Result<Value
     if let Some(hash) = event.chain_hash() {
         object.insert("chain_hash".into(), hex(&hash.0).into());
     }
-    if let Body::Present(body) = event.body() {
-        if body.len() <= content_max {
+    match event.body() {
+        Body::None => {}
+        Body::Present(body) if body.len() <= content_max => {
             object.insert("content".into(), content(body));
-        } else {
+        }
+        Body::Present(body) => {
             object.insert("content_omitted".into(), body.len().into());
+        }
+        _ => {
+            object.insert("body_state".into(), "removed".into());
         }
     }
     if raw {
@@ -69,6 +74,21 @@ pub fn line_within(event: &Event, raw: bool, content_max: usize) -> Result<Value
         object.insert("raw".into(), bytes);
     }
     Ok(Value::Object(object))
+}
+
+/// What stands before the events of a log whose past was dropped: the state of
+/// chain and tree that a verifier begins with.
+#[must_use]
+pub fn boundary(boundary: &Boundary) -> Value {
+    let frontier = boundary.frontier.iter().map(|hash| hex(&hash.0));
+    json!({"boundary": {
+        "seq": boundary.seq,
+        "time": boundary.time,
+        "incarnation": boundary.incarnation,
+        "chain_hash": hex(&boundary.chain_hash.0),
+        "log_id": hex(&boundary.log_id.0),
+        "frontier": frontier.collect::<Vec<_>>(),
+    }})
 }
 
 /// A body, as readable as it is: JSON, text, or hexadecimal digits.

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 use serde_json::Value;
-use vsm_core::{Digest, Divergence, Replay, Role, Timestamp};
+use vsm_core::{Digest, Divergence, Role, Timestamp};
 
-use super::{Evidence, OfflineError};
+use super::{Begin, Evidence, OfflineError};
 
 /// Where to stop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,7 +27,8 @@ pub struct Moment {
     /// Its time, in microseconds since the epoch.
     pub time: u64,
     /// The digest of every message that was emitted up to here, in the order
-    /// of the records that caused them.
+    /// of the records that caused them; `None` when the log's first records
+    /// were pruned.
     pub emitted: Option<Digest>,
     /// The subsystems.
     pub systems: BTreeMap<Role, SystemMoment>,
@@ -64,14 +65,13 @@ pub fn fold(
     until: Until,
     mut noted: impl FnMut(u64),
 ) -> Result<Moment, FoldError> {
-    let mut replay = Replay::new(
-        evidence.log_id(),
-        evidence.hosting.clone(),
-        evidence.marks.clone(),
-    )
-    .with_emissions();
+    let (mut replay, begin) = evidence.replay()?;
+    // What was emitted before a kept state is not known.
+    if begin == Begin::default() {
+        replay = replay.with_emissions();
+    }
     let mut last = (0, 0);
-    for (count, record) in (1..).zip(evidence.records()) {
+    for (count, record) in (1..).zip(evidence.records_after(begin.after)) {
         let record = record?;
         let beyond = match until {
             Until::End => false,
@@ -84,6 +84,10 @@ pub fn fold(
         replay.apply(&record)?;
         last = (record.seq.0, record.time.0);
         noted(count);
+    }
+    if last.0 < begin.complete_from {
+        let possible = begin.complete_from;
+        return Err(OfflineError::BeforeStates { possible }.into());
     }
     let systems = replay
         .machines()

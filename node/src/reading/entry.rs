@@ -21,7 +21,8 @@ const EFFECTS_MAX: usize = 256;
 /// { …as in `vsm log export`…,
 ///   "body_state": "none" | "present" | "removed",
 ///   "hashes": { chain_hash, previous, descriptor, body_commitment, salt, header },
-///   "caused_by": { "principal": … } | { "record": …, "index": … } | { "remote": … },
+///   "caused_by": { "principal": … } | { "record": …, "index": … } | { "remote": … }
+///              | { "pruned": seq, "index": … },
 ///   "effects": [ … ], "effects_complete": bool, "effects_scanned_to": seq }
 /// ```
 ///
@@ -79,6 +80,9 @@ fn caused_by(source: &impl Source, record: &Record) -> Result<Value, ReadingErro
         Cause::Principal(name) => json!({ "principal": name }),
         Cause::Remote { .. } => json!({ "remote": record.message.cause }),
         Cause::Local { seq, index } => {
+            if seq.0 < source.first() {
+                return Ok(json!({ "pruned": seq, "index": index }));
+            }
             let event = source.events(seq.0).next().transpose()?;
             let found = match &event {
                 Some(event) => journal::record(event)?,

@@ -38,6 +38,8 @@ pub enum ReadingError {
 pub trait Source {
     /// Its events from a sequence number on.
     fn events(&self, from: u64) -> Reader;
+    /// The first sequence number that is there: 0, or where it was pruned to.
+    fn first(&self) -> u64;
     /// The last durable sequence number.
     fn last(&self) -> u64;
 }
@@ -45,6 +47,10 @@ pub trait Source {
 impl Source for EventLog {
     fn events(&self, from: u64) -> Reader {
         self.read(from).hashed(true)
+    }
+
+    fn first(&self) -> u64 {
+        self.first_seq()
     }
 
     fn last(&self) -> u64 {
@@ -55,6 +61,10 @@ impl Source for EventLog {
 impl Source for OfflineLog {
     fn events(&self, from: u64) -> Reader {
         self.read(from)
+    }
+
+    fn first(&self) -> u64 {
+        self.first_seq()
     }
 
     fn last(&self) -> u64 {

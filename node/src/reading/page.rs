@@ -14,7 +14,7 @@ const SHOWN_BYTES_MAX: usize = 4 << 20;
 /// Which part of a log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Span {
-    /// The first sequence number.
+    /// The first sequence number. What was pruned is passed over.
     pub from: u64,
     /// The last one; the log's end when `None`.
     pub to: Option<u64>,
@@ -29,6 +29,8 @@ pub struct Page {
     pub records: Vec<Value>,
     /// Where the next page begins; `None` when all of the span was read.
     pub next: Option<u64>,
+    /// The first record that the log holds.
+    pub first: u64,
     /// The last durable record when the page was begun.
     pub last: u64,
 }
@@ -38,12 +40,12 @@ pub struct Page {
 /// # Errors
 /// When the log can't be read.
 pub fn page(source: &impl Source, filter: &Filter, span: Span) -> Result<Page, ReadingError> {
-    let last = source.last();
+    let (first, last) = (source.first(), source.last());
     let end = span.to.unwrap_or(u64::MAX).min(last);
     let mut records = Vec::new();
     let (mut scanned, mut scanned_bytes, mut shown_bytes) = (0, 0, 0);
-    let mut next = span.from;
-    let mut events = source.events(span.from);
+    let mut next = span.from.max(first);
+    let mut events = source.events(next);
     while next <= end {
         let full = records.len() >= span.limit
             || scanned >= SCANNED_MAX
@@ -53,6 +55,7 @@ pub fn page(source: &impl Source, filter: &Filter, span: Span) -> Result<Page, R
             return Ok(Page {
                 records,
                 next: Some(next),
+                first,
                 last,
             });
         }
@@ -73,6 +76,7 @@ pub fn page(source: &impl Source, filter: &Filter, span: Span) -> Result<Page, R
     Ok(Page {
         records,
         next: None,
+        first,
         last,
     })
 }

@@ -9,24 +9,23 @@
 //!
 //! A crash anywhere in here leaves a log from which the same begins again.
 
+mod survey;
+
 use std::{
     collections::BTreeMap,
     panic::{self, AssertUnwindSafe},
 };
 
 use vsm_core::{
-    Address, Digest, Divergence, Hosting, Machine, Message, Payload, Record, Replay, Role, Seq,
-    Text, Timestamp, codec,
+    Address, Divergence, Hosting, Machine, Message, Payload, Record, Replay, Role, Seq, Text,
+    Timestamp, codec,
     payload::{
-        Lifecycle,
         algedonic::Pain,
-        lifecycle::{Quarantined, Recovered, SnapshotTaken, Started},
+        lifecycle::{Quarantined, Recovered, Started},
     },
     replay::Marks,
 };
-use vsm_store::{
-    AppendError, Batch, EventError, EventLog, ReadError, RecordKind, SnapshotError, SnapshotInfo,
-};
+use vsm_store::{AppendError, Batch, EventError, EventLog, ReadError, SnapshotError, SnapshotInfo};
 
 use super::{
     Hooks, Root, actor,
@@ -57,6 +56,16 @@ pub enum RecoveryError {
     /// The snapshots can't be read.
     #[error(transparent)]
     Snapshot(#[from] SnapshotError),
+    /// What a fold would have to begin with was pruned.
+    #[error(
+        "the log begins at record {first}, where it was pruned to, and no snapshot of {system} from there on is whole: bring the node back from a backup"
+    )]
+    SnapshotsGone {
+        /// The first record that the log holds.
+        first: u64,
+        /// The subsystem without a snapshot.
+        system: Address,
+    },
     /// A snapshot's bytes are no state, although their digest is right.
     #[error("the snapshot of {system} at {seq}: {source}")]
     State {
@@ -124,7 +133,7 @@ pub fn recover(
     hooks: &Hooks,
     breadcrumb: Option<&Breadcrumb>,
 ) -> Result<Begun, RecoveryError> {
-    same_node(log, hosting)?;
+    survey::same_node(log, hosting)?;
     let mut recovery = Recovery {
         log,
         hosting,
@@ -167,24 +176,6 @@ pub fn recover(
     }
 }
 
-fn same_node(log: &EventLog, hosting: &Hosting) -> Result<(), RecoveryError> {
-    for event in log.read(1) {
-        let Some(record) = journal::record(&event?)? else {
-            continue;
-        };
-        if let Payload::Lifecycle(Lifecycle::Started(started)) = record.message.payload {
-            if started.node != *hosting.node() {
-                return Err(RecoveryError::OtherNode {
-                    found: started.node.to_string(),
-                    configured: hosting.node().to_string(),
-                });
-            }
-            return Ok(());
-        }
-    }
-    Ok(())
-}
-
 enum Failure {
     Error(RecoveryError),
     Panicked {
@@ -208,18 +199,10 @@ struct Recovery<'a> {
     encoder: Encoder,
 }
 
-/// What the first pass found.
-struct Survey {
-    marks: Marks,
-    /// The chosen snapshot of each hosted system.
-    chosen: Vec<Option<SnapshotInfo>>,
-    since: Seq,
-}
-
 impl Recovery<'_> {
     fn attempt(&mut self, started: &Started) -> Result<Begun, Failure> {
         let last = Seq(self.log.durable());
-        let survey = self.survey()?;
+        let survey = survey::survey(self.log, self.hosting)?;
         let log_id = started.log;
         let mut replay = Replay::new(log_id, self.hosting.clone(), survey.marks.clone());
         let mut snapshots = BTreeMap::new();
@@ -262,76 +245,6 @@ impl Recovery<'_> {
             snapshots,
             completed,
         })
-    }
-
-    /// The first pass, from the newest snapshots that the log names.
-    fn survey(&self) -> Result<Survey, RecoveryError> {
-        let mut candidates = Vec::new();
-        for system in self.hosting.systems() {
-            candidates.push(self.log.snapshots(&snapshots::name(system))?);
-        }
-        loop {
-            let since = candidates
-                .iter()
-                .map(|of_system| of_system.first().map_or(0, |info| info.seq))
-                .min()
-                .map_or(Seq(0), Seq);
-            let mut marks = Marks::default();
-            let mut named = Vec::new();
-            for event in self.log.read(since.0 + 1) {
-                let event = event?;
-                if event.record_kind() != RecordKind::Event || !journal::is_lifecycle(&event) {
-                    continue;
-                }
-                if let Some(record) = journal::record(&event)? {
-                    marks.note(&record.message);
-                    if let Payload::Lifecycle(Lifecycle::SnapshotTaken(taken)) =
-                        record.message.payload
-                    {
-                        named.push(taken);
-                    }
-                }
-            }
-            let mut all_named = true;
-            for (system, of_system) in self.hosting.systems().iter().zip(&mut candidates) {
-                let Some(info) = of_system.first() else {
-                    continue;
-                };
-                if !self.is_named(system, info, &named) {
-                    of_system.remove(0);
-                    all_named = false;
-                }
-            }
-            if all_named {
-                let chosen = candidates
-                    .into_iter()
-                    .map(|of_system| of_system.into_iter().next())
-                    .collect();
-                return Ok(Survey {
-                    marks,
-                    chosen,
-                    since,
-                });
-            }
-        }
-    }
-
-    fn is_named(&self, system: &Address, info: &SnapshotInfo, named: &[SnapshotTaken]) -> bool {
-        let taken = named
-            .iter()
-            .find(|taken| taken.system == *system && taken.seq.0 == info.seq);
-        let Some(taken) = taken else { return false };
-        match self.log.load_snapshot(info) {
-            Ok(state) if Digest::of(&state) == taken.state => true,
-            Ok(_) => {
-                tracing::warn!(%system, seq = info.seq, "a snapshot is not the one the log names; it is ignored");
-                false
-            }
-            Err(error) => {
-                tracing::warn!(%system, seq = info.seq, %error, "a snapshot can't be read; it is ignored");
-                false
-            }
-        }
     }
 
     fn fold(&self, replay: &mut Replay, since: Seq, last: Seq) -> Result<(), Failure> {

@@ -9,6 +9,10 @@ use std::{
 };
 
 use ed25519_dalek::SigningKey;
+use vsm_store::{
+    LogIdentity,
+    note::{NoteError, NoteSigner},
+};
 
 use super::write_private;
 
@@ -97,6 +101,20 @@ impl NodeKey {
     #[must_use]
     pub fn public(&self) -> [u8; 32] {
         self.0.verifying_key().to_bytes()
+    }
+
+    /// It for the records that a log's own maintenance signs.
+    #[must_use]
+    pub const fn signing(&self) -> &SigningKey {
+        &self.0
+    }
+
+    /// It for the checkpoints of a log: name and origin are the log's own.
+    ///
+    /// # Errors
+    /// When the key is one that nobody should believe.
+    pub fn signer(&self, log: &LogIdentity) -> Result<NoteSigner, NoteError> {
+        NoteSigner::new(&log.origin(), &self.0.to_bytes())
     }
 
     /// The key of the digests that tell one request from another.

@@ -41,6 +41,8 @@ pub enum Action {
     SpeakAsSystem,
     /// Read and follow the log.
     ReadLog,
+    /// Remove bodies, drop old records, back the log up.
+    KeepLog,
     /// Read metrics and the node's status.
     ReadMetrics,
 }
@@ -73,7 +75,7 @@ impl Role {
         use Action as A;
         match self {
             Self::Admin => true,
-            Self::Operator => !matches!(action, A::SpeakAsSystem | A::BeUnit),
+            Self::Operator => !matches!(action, A::SpeakAsSystem | A::BeUnit | A::KeepLog),
             Self::Auditor => matches!(
                 action,
                 A::ReadOperations | A::ReadSystems | A::ReadLog | A::ReadMetrics
@@ -103,6 +105,7 @@ impl Action {
             Self::SendMessages => "send messages",
             Self::SpeakAsSystem => "speak as a subsystem",
             Self::ReadLog => "read the log",
+            Self::KeepLog => "redact, prune or back up the log",
             Self::ReadMetrics => "read metrics and status",
         }
     }
@@ -137,6 +140,8 @@ mod tests {
     #[test]
     fn only_admins_speak_as_subsystems_and_auditors_change_nothing() {
         let roles: Vec<_> = Role::that_may(Action::SpeakAsSystem).collect();
+        assert_eq!(roles, [Role::Admin]);
+        let roles: Vec<_> = Role::that_may(Action::KeepLog).collect();
         assert_eq!(roles, [Role::Admin]);
         for action in [
             Action::Submit,

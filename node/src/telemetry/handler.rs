@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 use vsm_core::{Record, Seq};
+use vsm_store::ReadError;
 
 use crate::runtime::{Handle, journal};
 
@@ -39,28 +40,34 @@ pub(crate) async fn run(
     loop {
         let reading = handle.clone();
         let read = tokio::task::spawn_blocking(move || {
-            let mut read = 0;
+            let mut read_to = next;
             for event in reading.log().read(next).take(BATCH) {
                 let event = match event {
                     Ok(event) => event,
+                    // A handler that is far behind misses what was pruned
+                    // meanwhile.
+                    Err(ReadError::Pruned { first }) => {
+                        read_to = first;
+                        break;
+                    }
                     Err(error) => {
                         tracing::error!(%error, "telemetry can't read the log");
                         return None;
                     }
                 };
-                read += 1;
+                read_to = event.seq() + 1;
                 match journal::record(&event) {
                     Ok(Some(record)) => handler.on_record(&record),
                     Ok(None) => {}
                     Err(error) => tracing::error!(%error, "telemetry can't read a record"),
                 }
             }
-            Some((handler, read))
+            Some((handler, read_to))
         });
-        let read = match read.await {
-            Ok(Some((back, read))) => {
+        let read_to = match read.await {
+            Ok(Some((back, read_to))) => {
                 handler = back;
-                read
+                read_to
             }
             Ok(None) => return,
             Err(error) => {
@@ -68,8 +75,9 @@ pub(crate) async fn run(
                 return;
             }
         };
-        next += u64::try_from(read).unwrap_or(0);
-        if read == 0 {
+        let waits = read_to == next;
+        next = read_to;
+        if waits {
             // What is durable is shown before the end.
             tokio::select! {
                 biased;

@@ -2,11 +2,14 @@
 //! HTTP and WebSocket.
 #![expect(clippy::unwrap_used, reason = "a test that can't go on fails")]
 
+mod command;
 mod command_line;
 mod documentation;
 mod log;
+mod maintenance;
 mod messages;
 mod operations;
+mod proofs;
 mod refusals;
 mod stream;
 mod support;

@@ -57,7 +57,11 @@ impl Stage {
     }
 
     pub(crate) async fn with(change: impl FnOnce(&mut Config)) -> Self {
-        let dir = tempfile::tempdir().unwrap();
+        Self::at(tempfile::tempdir().unwrap(), change).await
+    }
+
+    /// In a directory that may have a node already.
+    pub(crate) async fn at(dir: TempDir, change: impl FnOnce(&mut Config)) -> Self {
         let mut config = Config::default();
         config.node.data_dir = dir.path().to_owned();
         config.api.listen = "127.0.0.1:0".parse().unwrap();

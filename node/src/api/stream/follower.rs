@@ -1,6 +1,6 @@
 //! Reads the log for one stream, a batch at a time.
 
-use vsm_store::{EventLog, Reader};
+use vsm_store::{EventLog, ReadError, Reader};
 
 use super::event::Source;
 use crate::{
@@ -62,16 +62,31 @@ impl Follower {
     pub(super) fn batch(&mut self) -> Result<Batch, ReadingError> {
         let mut reader = match self.reader.take() {
             Some(reader) => reader,
-            None => self.log.read(self.next).hashed(true),
+            None => {
+                // What was pruned is passed over; frames have their numbers.
+                self.next = self.next.max(self.log.first_seq());
+                self.log.read(self.next).hashed(true)
+            }
         };
         let mut frames = Vec::new();
         let mut bytes = 0;
         for _ in 0..SCANNED_MAX {
-            let Some(event) = reader.next().transpose()? else {
-                return Ok(Batch {
-                    frames,
-                    at_end: true,
-                });
+            let event = match reader.next().transpose() {
+                Ok(Some(event)) => event,
+                Ok(None) => {
+                    return Ok(Batch {
+                        frames,
+                        at_end: true,
+                    });
+                }
+                // While it was being read; the next batch begins behind it.
+                Err(ReadError::Pruned { .. }) => {
+                    return Ok(Batch {
+                        frames,
+                        at_end: false,
+                    });
+                }
+                Err(error) => return Err(error.into()),
             };
             self.next = event.seq() + 1;
             if !self.filter.fits(&event)? {

@@ -6,6 +6,7 @@ use std::{
 };
 
 use clap::Args;
+use serde_json::Value;
 use vsm_store::OfflineLog;
 
 use super::super::{Done, exit::Exit};
@@ -16,9 +17,9 @@ use crate::offline::{OfflineError, export};
 pub struct ExportArgs {
     /// The log's directory.
     dir: PathBuf,
-    /// The first sequence number.
-    #[arg(long, default_value_t = 0)]
-    from: u64,
+    /// The first sequence number; the first that the log holds when not given.
+    #[arg(long)]
+    from: Option<u64>,
     /// The last one.
     #[arg(long)]
     to: Option<u64>,
@@ -34,15 +35,24 @@ pub struct ExportArgs {
 pub fn run(args: &ExportArgs) -> Done {
     let log = OfflineLog::open(&args.dir).map_err(|error| super::opened(error.into()))?;
     let mut out = BufWriter::new(io::stdout().lock());
-    for event in log.read(args.from) {
+    let mut write = |line: &Value| {
+        serde_json::to_writer(&mut out, line).map_err(io::Error::from)?;
+        out.write_all(b"\n")
+    };
+    let boundary = log
+        .boundary()
+        .map_err(|error| super::opened(error.into()))?;
+    if let Some(boundary) = boundary {
+        write(&export::boundary(&boundary))?;
+    }
+    for event in log.read(args.from.unwrap_or(log.first_seq())) {
         let event = event.map_err(|error| super::opened(error.into()))?;
         if args.to.is_some_and(|to| event.seq() > to) {
             break;
         }
         let line = export::line(&event, args.raw)
             .map_err(|error| super::opened(OfflineError::from(error)))?;
-        serde_json::to_writer(&mut out, &line).map_err(io::Error::from)?;
-        out.write_all(b"\n")?;
+        write(&line)?;
     }
     out.flush()?;
     Ok(Exit::Ok)

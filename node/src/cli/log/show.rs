@@ -125,6 +125,13 @@ fn related(out: &mut impl Write, entry: &Value) -> io::Result<()> {
                 name => writeln!(out, "\ncaused by {name}, from outside")?,
             }
         }
+        Value::Object(cause) if cause.contains_key("pruned") => {
+            writeln!(
+                out,
+                "\ncaused by record {}, which was pruned",
+                cause["pruned"]
+            )?;
+        }
         Value::Object(cause) if cause.contains_key("record") => {
             writeln!(out, "\ncaused by\n{}", row(&cause["record"]))?;
         }

@@ -20,6 +20,9 @@ use super::{
 };
 use crate::bench::per_second;
 
+/// How many redactions are listed for people.
+const SHOWN_MAX: usize = 20;
+
 /// `vsm log verify DIR`
 #[derive(Debug, Args)]
 pub struct VerifyArgs {
@@ -71,7 +74,9 @@ pub fn run(global: &Global, args: &VerifyArgs) -> Done {
                     "log": log,
                     "incarnation": report.identity.incarnation,
                     "events": report.events,
+                    "first_seq": report.first_seq,
                     "last_seq": report.last_seq,
+                    "redacted": report.redacted,
                     "volumes": report.volumes,
                     "chain_hash": Digest(report.chain_hash.0),
                     "tree_root": Digest(report.tree_root.0),
@@ -93,6 +98,19 @@ pub fn run(global: &Global, args: &VerifyArgs) -> Done {
                         report.last_seq
                     );
                     println!("tree root   {}", Digest(report.tree_root.0));
+                    if report.first_seq > 0 {
+                        println!(
+                            "pruned      what was before record {}; a record in the log says so",
+                            report.first_seq
+                        );
+                    }
+                    if !report.redacted.is_empty() {
+                        println!(
+                            "redacted    {} bodies, a record in the log says so of each: {}",
+                            report.redacted.len(),
+                            some(&report.redacted)
+                        );
+                    }
                     println!("speed       {rate} events/s");
                     for note in &report.notes {
                         println!("note        {note}");
@@ -112,6 +130,19 @@ pub fn run(global: &Global, args: &VerifyArgs) -> Done {
             }
             Err(failed(error, first))
         }
+    }
+}
+
+/// The first few of many.
+fn some(seqs: &[u64]) -> String {
+    let shown: Vec<_> = seqs.iter().take(SHOWN_MAX).map(u64::to_string).collect();
+    let more = seqs.len().saturating_sub(SHOWN_MAX);
+    match more {
+        0 => shown.join(", "),
+        _ => format!(
+            "{} and {more} more (--format json has all)",
+            shown.join(", ")
+        ),
     }
 }
 

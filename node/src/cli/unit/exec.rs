@@ -403,6 +403,10 @@ impl Exec {
         if known || (self.draining && self.args.idempotent) {
             return None;
         }
+        if let Some(gone) = &operation.payload_gone {
+            let error = format!("the payload was {gone} from the log");
+            return Some(self.keep(key, &Outcome::failed(json!({"error": error}))));
+        }
         match self.needs.ask(operation) {
             Ok(operation) => {
                 self.begin(operation);

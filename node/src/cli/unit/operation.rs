@@ -19,6 +19,9 @@ pub struct Operation {
     pub capability: String,
     /// With what.
     pub payload: Box<RawValue>,
+    /// Why there is no payload any more.
+    #[serde(default)]
+    pub payload_gone: Option<String>,
     /// By when, in microseconds since the epoch.
     pub deadline: u64,
     /// What it belongs to.

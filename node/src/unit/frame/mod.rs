@@ -10,5 +10,5 @@ pub use self::{
         Bargain, Empty, Evidence, Feeling, FromUnit, Offered, Plan, Register, Report, Request,
         TYPES, UnitResult,
     },
-    to_unit::{Offer, ResultKey, Slot, TO_UNIT_TYPES, ToUnit, error, to_unit},
+    to_unit::{Offer, ResultKey, Sent, Slot, TO_UNIT_TYPES, ToUnit, error, to_unit},
 };

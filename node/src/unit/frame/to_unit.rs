@@ -55,6 +55,9 @@ pub enum ToUnit<'a> {
         capability: &'a Name,
         /// With what.
         payload: &'a RawValue,
+        /// Why there is no payload any more: `removed` or `pruned`.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        payload_gone: Option<&'static str>,
         /// By when, in microseconds since the epoch.
         deadline: Timestamp,
         /// What it belongs to.
@@ -223,12 +226,30 @@ pub fn error(problem: &Problem) -> String {
     .text()
 }
 
+/// What goes with a dispatch.
+#[derive(Debug)]
+pub struct Sent {
+    /// The payload; null when there is none.
+    pub payload: Box<RawValue>,
+    /// Why there is none any more.
+    pub gone: Option<&'static str>,
+}
+
+impl Default for Sent {
+    fn default() -> Self {
+        Self {
+            payload: RawValue::NULL.to_owned(),
+            gone: None,
+        }
+    }
+}
+
 /// The frame of a message that the node has for a unit; `None` when units
-/// are not told of it. `payload` is what goes with a dispatch.
+/// are not told of it. `sent` is what goes with a dispatch.
 #[must_use]
 pub fn to_unit(
     message: &vsm_core::Message,
-    payload: &RawValue,
+    sent: &Sent,
     reference: Option<&Text>,
     body_bytes_max: u64,
 ) -> Option<String> {
@@ -248,7 +269,8 @@ pub fn to_unit(
             attempt: it.attempt,
             session: it.session,
             capability: &it.capability,
-            payload,
+            payload: &sent.payload,
+            payload_gone: sent.gone,
             deadline: it.deadline,
             correlation_id: message.correlation,
         },

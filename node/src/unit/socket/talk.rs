@@ -15,11 +15,11 @@ use vsm_core::{
 
 use super::{End, Incoming, gone, next_frame, references::References, stopping, too_many, write};
 use crate::{
-    api::{Shared, problem::Problem},
+    api::{Shared, bodies::Stored, problem::Problem},
     runtime::{Root, SendError},
     unit::{
         close,
-        frame::{self, FromUnit, UnitResult},
+        frame::{self, FromUnit, Sent, UnitResult},
         session::{Attempt, Entered, Indices, Speaker, Told},
     },
 };
@@ -164,10 +164,10 @@ impl Connected {
                     None => End::Close(close::STOPPED, "an operator stopped the unit"),
                 });
             }
-            let payload = self.payload(api, &record).await?;
+            let sent = self.payload(api, &record).await?;
             let reference = self.reference(&record);
             let max = api.config.storage.body_bytes_max;
-            let frame = frame::to_unit(&record.message, &payload, reference.as_ref(), max);
+            let frame = frame::to_unit(&record.message, &sent, reference.as_ref(), max);
             bytes += frame.as_ref().map_or(0, String::len);
             frames.extend(frame);
             if bytes >= BATCH_BYTES {
@@ -197,16 +197,22 @@ impl Connected {
     }
 
     /// The payload that goes with a dispatch.
-    async fn payload(&self, api: &Shared, record: &Record) -> Result<Box<RawValue>, End> {
+    async fn payload(&self, api: &Shared, record: &Record) -> Result<Sent, End> {
         let Payload::Operations(Operations::Dispatch(it)) = &record.message.payload else {
-            return Ok(RawValue::NULL.to_owned());
+            return Ok(Sent::default());
         };
         let body = api.bodies.read(&api.handle, it.payload).await;
         let body = body.map_err(|error| {
             tracing::error!(%error, operation = %it.operation, "a payload can't be read");
             End::Close(close_code::ERROR, "a payload can't be read")
         })?;
-        Ok(raw(body))
+        Ok(Sent {
+            gone: body.gone(),
+            payload: match body {
+                Stored::Present(body) => raw(&body),
+                _ => RawValue::NULL.to_owned(),
+            },
+        })
     }
 
     fn reference(&self, record: &Record) -> Option<Text> {
@@ -313,11 +319,8 @@ enum Refused {
 }
 
 /// A body as it goes into a frame: JSON as it is, anything else as a text.
-fn raw(body: Option<Bytes>) -> Box<RawValue> {
-    let Some(body) = body else {
-        return RawValue::NULL.to_owned();
-    };
-    let text = String::from_utf8_lossy(&body);
+fn raw(body: &[u8]) -> Box<RawValue> {
+    let text = String::from_utf8_lossy(body);
     match serde_json::from_str::<Box<RawValue>>(&text) {
         Ok(raw) => raw,
         Err(_) => {

@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeMap, panic::AssertUnwindSafe};
 
+use bytes::Bytes;
 use futures_util::FutureExt;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -12,6 +13,7 @@ use vsm_core::{
 
 use super::Driver;
 use crate::{
+    api::bodies::Stored,
     runtime::SendError,
     unit::{
         local::{Failure, Output, Unit, Work},
@@ -36,7 +38,14 @@ impl<U: Unit> Driver<U> {
             return;
         }
         let payload = match self.api.bodies.read(&self.api.handle, it.payload).await {
-            Ok(payload) => payload.unwrap_or_default(),
+            Ok(Stored::Present(payload)) => payload,
+            Ok(stored) => match stored.gone() {
+                None => Bytes::new(),
+                Some(gone) => {
+                    let failure = Failure::new(format!("the payload was {gone} from the log"));
+                    return self.done(attempt, Err(failure)).await;
+                }
+            },
             Err(error) => {
                 tracing::error!(error, operation = %it.operation, "a payload can't be read");
                 let failure = Failure::new("the payload can't be read");

@@ -1,0 +1,54 @@
+//! `vsm log key`: what others pin before they check anything.
+
+use std::{
+    io::{self, Write},
+    path::PathBuf,
+};
+
+use anyhow::bail;
+use clap::Args;
+use serde_json::json;
+use vsm_store::note::VerifierKey;
+
+use super::super::{
+    Done, Global,
+    client::Client,
+    exit::Exit,
+    output::{self, Format},
+    place::Place,
+};
+
+/// `vsm log key`
+#[derive(Debug, Args)]
+pub struct KeyArgs {
+    /// Take it from the log in this directory instead of asking a node.
+    #[arg(long, value_name = "DIR")]
+    dir: Option<PathBuf>,
+}
+
+/// Prints it.
+///
+/// # Errors
+/// When there is no such log, or its genesis names no key.
+pub fn run(global: &Global, args: &KeyArgs) -> Done {
+    let key = match &args.dir {
+        Some(dir) => {
+            // Genesis names it: the private key need not be there.
+            let identity = Place::find(dir)?.offline()?.identity();
+            if identity.node_key == [0; 32] {
+                bail!("the log in {} has no key of a node", dir.display());
+            }
+            VerifierKey::new(&identity.origin(), &identity.node_key)?
+        }
+        None => {
+            let client = Client::new(global)?;
+            let text = super::super::runtime()?.block_on(client.text("/v1/log/key"))?;
+            VerifierKey::parse(text.trim_end())?
+        }
+    };
+    match global.format {
+        Format::Json => output::json_line(&json!({"key": key.to_string(), "origin": key.name()}))?,
+        Format::Text => writeln!(io::stdout().lock(), "{key}")?,
+    }
+    Ok(Exit::Ok)
+}
