@@ -13,7 +13,7 @@ use axum::{
 use serde::Deserialize;
 use serde_json::json;
 use vsm_core::{Digest, Seq};
-use vsm_store::{BackupError, PruneError, REASON_BYTES_MAX, RedactError};
+use vsm_store::{BackupError, OpenError, PruneError, REASON_BYTES_MAX, RedactError};
 
 use super::{
     Answer, Shared, body,
@@ -204,8 +204,12 @@ fn pruning_problem(error: PruningError) -> Problem {
 
 fn backup_problem(error: BackupError) -> Problem {
     match error {
-        BackupError::Target { .. } => Problem::new(Kind::Conflict, error.to_string()),
-        BackupError::Open(_) | BackupError::Io(_) => Problem::field("to", error.to_string()),
+        BackupError::Open(OpenError::Io(_)) | BackupError::Io(_) => {
+            Problem::field("to", error.to_string())
+        }
+        BackupError::Target { .. } | BackupError::Open(_) => {
+            Problem::new(Kind::Conflict, error.to_string())
+        }
         error => told(Kind::Internal, &error),
     }
 }

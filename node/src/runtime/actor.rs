@@ -345,7 +345,10 @@ impl Actor {
                 let _ = answer.send((self.machine.query(&query), self.at));
             }
             Question::Snapshot(taken) => {
-                if self.steps_since_snapshot > 0 {
+                // What recovery stepped counts as well: a subsystem with little
+                // to do would otherwise never have a snapshot.
+                let latest = self.shared.latest.of(&self.seat.address);
+                if latest.is_none_or(|info| info.seq < self.at.0) {
                     self.keep_state();
                 }
                 let _ = taken.send(());
