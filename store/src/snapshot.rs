@@ -311,6 +311,9 @@ fn parse_info(name: &str, seq: u64, bytes: &[u8]) -> Result<SnapshotInfo, Snapsh
     if bytes.len() < FIXED || &bytes[..8] != MAGIC || u16_at(bytes, 8) != FORMAT_VERSION {
         return Err(damaged("it does not start like a snapshot"));
     }
+    if bytes[10..16] != [0; 6] || bytes[36..40] != [0; 4] {
+        return Err(damaged("its reserved bytes are not zero"));
+    }
     if u64_at(bytes, 40) != seq {
         return Err(damaged("it is of another sequence than its name"));
     }

@@ -32,6 +32,9 @@ pub(crate) const PLAIN_BYTES_MAX: usize = 32 * 1024;
 const FRAME_VERSION: u8 = 1;
 const CODEC_PLAIN: u8 = 0;
 const CODEC_LZ4: u8 = 1;
+/// A byte of an LZ4 block stands for at most so many; a frame that says more
+/// is refused before memory is taken for it.
+const LZ4_RATIO_MAX: u64 = 255;
 
 /// The fixed part of a frame.
 #[derive(Debug, Clone, Copy)]
@@ -69,6 +72,7 @@ impl FrameHeader {
         if found.count == 0
             || found.plain_len as usize > longest
             || found.stored_len > found.plain_len
+            || u64::from(found.plain_len) > LZ4_RATIO_MAX * u64::from(found.stored_len)
             || (found.codec == CODEC_PLAIN && found.stored_len != found.plain_len)
             || found
                 .first_seq

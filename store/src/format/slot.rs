@@ -51,7 +51,7 @@ pub(crate) struct Slot {
 /// Why a slot can't be used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum SlotError {
-    /// The first bytes are not those of a slot.
+    /// The first bytes are not those of a slot of any format.
     Foreign,
     /// A format that this version does not know.
     Newer(u16),
@@ -84,7 +84,7 @@ impl Slot {
     }
 
     pub(crate) fn parse(bytes: &[u8; SLOT_LEN]) -> Result<Self, SlotError> {
-        if &bytes[..8] != MAGIC {
+        if &bytes[..8] != MAGIC || u16_at(bytes, 8) == 0 {
             return Err(SlotError::Foreign);
         }
         if u16_at(bytes, 8) > FORMAT_VERSION {
@@ -94,6 +94,7 @@ impl Slot {
             return Err(SlotError::Damaged);
         }
         let (seq, size) = (u64_at(bytes, 56), u64_at(bytes, 72));
+        let zeros = |from: usize, to: usize| bytes[from..to].iter().all(|byte| *byte == 0);
         let end = FRONTIER_AT + 32 * usize::from(bytes[10]);
         let hashes = bytes
             .get(FRONTIER_AT..end.min(CHECKSUM_AT))
@@ -104,7 +105,8 @@ impl Slot {
             .collect();
         let frontier = Frontier::from_parts(size, hashes).ok_or(SlotError::Damaged)?;
         let root = digest_at(bytes, 112);
-        if seq.checked_add(1) != Some(size) || frontier.root() != root {
+        let unused = zeros(11, 16) && zeros(44, 48) && zeros(end.min(CHECKSUM_AT), CHECKSUM_AT);
+        if seq.checked_add(1) != Some(size) || frontier.root() != root || !unused {
             return Err(SlotError::Damaged);
         }
         let mut log_id = [0; 16];

@@ -131,7 +131,11 @@ fn finish(mut out: Vec<u8>, frontier: &Frontier) -> Vec<u8> {
 }
 
 fn check(bytes: &[u8], magic: &[u8; 4], fixed: usize, what: &'static str) -> Result<(), Malformed> {
-    if bytes.len() < fixed + 32 || &bytes[..4] != magic || u16_at(bytes, 4) != FORMAT_VERSION {
+    if bytes.len() < fixed + 32
+        || &bytes[..4] != magic
+        || u16_at(bytes, 4) != FORMAT_VERSION
+        || bytes[7] != 0
+    {
         return Err(Malformed(what));
     }
     let (content, checksum) = bytes.split_at(bytes.len() - 32);

@@ -43,7 +43,10 @@ impl IndexHead {
             return Err(damaged("it is too short"));
         }
         file.read_at(&mut fixed, 0)?;
-        if &fixed[..4] != INDEX_MAGIC || u16_at(&fixed, 4) != FORMAT_VERSION {
+        if &fixed[..4] != INDEX_MAGIC
+            || u16_at(&fixed, 4) != FORMAT_VERSION
+            || u16_at(&fixed, 6) != 0
+        {
             return Err(damaged("it is of another format"));
         }
         let mut id = [0; 16];

@@ -40,6 +40,7 @@ pub(crate) fn parse(bytes: &[u8], log_id: LogId) -> Option<u64> {
     let whole = bytes.len() == LEN
         && &bytes[..8] == MAGIC
         && u16_at(bytes, 8) == FORMAT_VERSION
+        && bytes[10..16] == [0; 6]
         && bytes[16..32] == log_id.0
         && record_checksum(&bytes[..CHECKSUM_AT]).0 == bytes[CHECKSUM_AT..];
     whole.then(|| u64_at(bytes, 32))

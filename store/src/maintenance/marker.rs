@@ -62,10 +62,11 @@ impl Marker {
         out
     }
 
-    fn parse(bytes: &[u8]) -> Option<Self> {
+    pub(crate) fn parse(bytes: &[u8]) -> Option<Self> {
         let whole = bytes.len() == CHECKSUM_AT + 32
             && &bytes[..8] == MAGIC
             && u16_at(bytes, 8) == FORMAT_VERSION
+            && bytes[11..16] == [0; 5]
             && record_checksum(&bytes[..CHECKSUM_AT]).0 == bytes[CHECKSUM_AT..];
         if !whole {
             return None;
