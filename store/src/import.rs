@@ -9,8 +9,8 @@ use std::fmt;
 use std::io;
 use std::path::Path;
 
-use crate::backend::BackendError;
 use crate::backend::sled::SledBackend;
+use crate::backend::{Backend, BackendError};
 use crate::batch::{Batch, name_fits};
 use crate::digest::Digest;
 use crate::directory::{self, Found};
@@ -97,6 +97,30 @@ impl<'a> ImportEvent<'a> {
     }
 }
 
+impl ImportEvent<'_> {
+    /// Whether the names are such as an event, or a record of the log's own,
+    /// can have.
+    fn check_shape(&self, seq: u64) -> Result<(), ImportError> {
+        let key = self.key.unwrap_or_default();
+        if self.record_kind == RecordKind::Event {
+            name_fits("stream", self.stream.as_bytes())?;
+            name_fits("type", self.kind.as_bytes())?;
+            if !key.is_empty() {
+                name_fits("key", key)?;
+            }
+            return Ok(());
+        }
+        let bare = self.stream.is_empty()
+            && self.kind.is_empty()
+            && key.is_empty()
+            && !matches!(self.body, ImportBody::Present { body, .. } if !body.is_empty());
+        if !bare {
+            return Err(ImportError::Internal { seq });
+        }
+        Ok(())
+    }
+}
+
 /// Why an import failed. The directory holds an unfinished log then.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -107,8 +131,8 @@ pub enum ImportError {
     /// The first record is not genesis, or a later one is.
     #[error("genesis has to be the first record and only that; a pruned log can't be imported")]
     Genesis,
-    /// A record of the log's own has a meta that can't be read, or a stream,
-    /// type, key or body.
+    /// A record of the log's own has a meta that can't be read, or a stream, a
+    /// type, a key or a body, which such records don't have.
     #[error("record {seq} is of an unknown form")]
     Internal {
         /// Its sequence.
@@ -137,6 +161,12 @@ pub enum ImportError {
         seq: u64,
         /// The length that was given.
         len: u32,
+    },
+    /// A resumed record has an incarnation that is not above the one before.
+    #[error("record {seq} does not raise the incarnation")]
+    Incarnation {
+        /// Its sequence.
+        seq: u64,
     },
     /// Time goes back.
     #[error("record {seq} is earlier than the one before")]
@@ -170,11 +200,11 @@ impl From<BackendError> for ImportError {
 /// Writes a new log from records.
 pub struct Importer {
     options: Options,
-    backend: Option<SledBackend>,
+    backend: Option<Box<dyn Backend>>,
     running: Option<Bare>,
     batch: Batch,
     group_open: bool,
-    _lock: std::fs::File,
+    lock: Option<std::fs::File>,
 }
 
 impl Importer {
@@ -185,39 +215,43 @@ impl Importer {
             return Err(ImportError::Exists);
         }
         let lock = directory::lock(dir)?;
-        let backend = Some(SledBackend::new(
-            dir,
-            options.cache_bytes,
-            options.volume_bytes,
-        ));
-        let batch = Batch::new();
-        Ok(Self {
+        let backend = SledBackend::new(dir, options.cache_bytes, options.volume_bytes);
+        Ok(Self::over(Box::new(backend), Some(lock), options))
+    }
+
+    /// Starts a log in a backend that is empty.
+    pub(crate) fn over(
+        backend: Box<dyn Backend>,
+        lock: Option<std::fs::File>,
+        options: Options,
+    ) -> Self {
+        Self {
             options,
-            backend,
+            backend: Some(backend),
             running: None,
-            batch,
+            batch: Batch::new(),
             group_open: true,
-            _lock: lock,
-        })
+            lock,
+        }
     }
 
     /// Adds the next record and returns its sequence.
     pub fn push(&mut self, event: &ImportEvent<'_>) -> Result<u64, ImportError> {
         let is_genesis = event.record_kind == RecordKind::Genesis;
+        let seq = (self.running.as_ref()).map_or(0, |running| running.numbering.next_seq);
+        event.check_shape(seq)?;
         let Some(running) = &mut self.running else {
             let backend = self.backend.take().filter(|_| is_genesis);
             let backend = backend.ok_or(ImportError::Genesis)?;
             let genesis = Genesis::parse(event.meta);
             let genesis = genesis.map_err(|_| ImportError::Internal { seq: 0 })?;
             let imported = Some((event.time, !event.last_of_group));
-            let backend = Box::new(backend);
             let identity = &genesis.identity;
             let running = open::create(backend, &self.options, identity, event.meta, imported)?;
             self.running = Some(running);
             self.group_open = !event.last_of_group;
             return Ok(0);
         };
-        let seq = running.numbering.next_seq;
         if is_genesis {
             return Err(ImportError::Genesis);
         }
@@ -228,6 +262,9 @@ impl Importer {
             let resumed = Resumed::parse(event.meta).map_err(|_| ImportError::Internal { seq })?;
             if self.group_open {
                 return Err(ImportError::Unfinished);
+            }
+            if resumed.incarnation <= running.writer.identity.incarnation {
+                return Err(ImportError::Incarnation { seq });
             }
             running.write()?;
             running.writer.identity.incarnation = resumed.incarnation;
@@ -279,13 +316,21 @@ impl Importer {
     }
 
     /// Makes everything durable and names the end in the head file.
-    pub fn finish(self) -> Result<Head, ImportError> {
+    pub fn finish(mut self) -> Result<Head, ImportError> {
+        // Held until the log is closed again.
+        let _lock = self.lock.take();
+        let (running, _) = self.finished()?;
+        Ok(running.writer.written().head(running.head_file.incarnation))
+    }
+
+    /// The log that was written, and what it was to be written with.
+    pub(crate) fn finished(self) -> Result<(Bare, Options), ImportError> {
         let mut running = self.running.ok_or(ImportError::Genesis)?;
         if self.group_open {
             return Err(ImportError::Unfinished);
         }
         running.finish()?;
-        Ok(running.writer.written().head(running.head_file.incarnation))
+        Ok((running, self.options))
     }
 }
 

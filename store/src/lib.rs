@@ -113,6 +113,9 @@ mod export;
 mod fault;
 mod filter;
 pub mod format;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod guide;
 mod import;
 mod index;
@@ -157,7 +160,6 @@ pub use maintenance::prune::PruneReport;
 pub use maintenance::redact::{REDACTIONS_MAX, RedactReport, Redaction};
 pub use maintenance::restore::{RestoreOptions, RestoreReport, restore};
 pub use offline::OfflineLog;
-pub use offline::boundary::Boundary;
 pub use offline::verify::{VerifyError, VerifyOptions, VerifyProgress, VerifyReport, verify};
 pub use options::{Clock, KEY_WINDOW_MAX, Options};
 pub use reader::{BackwardReader, Reader};

@@ -5,7 +5,6 @@
 //! copies, a volume at a time, in a scratch directory; the log's own directory
 //! is only read, and locked against a writer for as long.
 
-pub(crate) mod boundary;
 pub(crate) mod copy;
 mod index;
 mod proofs;

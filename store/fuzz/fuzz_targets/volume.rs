@@ -1,0 +1,4 @@
+//! See `volume` in the library.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| vsm_store_fuzz::run("volume", bytes));
