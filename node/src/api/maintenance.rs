@@ -110,8 +110,8 @@ pub async fn prune(State(api): State<Shared>, caller: Caller, request: Request) 
         StatusCode::OK,
         json!({
             "first_kept": report.first_kept,
-            "volumes": report.volumes,
-            "events": report.events,
+            "volumes": report.volumes_dropped,
+            "events": report.events_dropped,
             "record": report.record,
             "possible_before": possible_before,
         }),

@@ -30,7 +30,7 @@ fn texts() -> Vec<(&'static str, String)> {
     for size in [0, 1, 24] {
         found.push(("notes", tree.checkpoints[size].to_string()));
         let unsigned = tree.checkpoints[size].checkpoint();
-        found.push(("notes", unsigned.to_string()));
+        found.push(("notes", unsigned.to_text()));
     }
     let witness = NoteSigner::new("witness.example", &[9; 32]).expect("the name is good");
     let note = witness.sign("text\n\nmore of it\n").expect("it fits");

@@ -241,11 +241,12 @@ fn stored_segment_bytes(dir: &Path) -> io::Result<Option<usize>> {
     };
     let stored = bytes.split(|byte| *byte == b'\n').find_map(|line| {
         let number = line.strip_prefix(b"segment_size: ")?;
-        std::str::from_utf8(number).ok()?.parse::<usize>().ok()
+        std::str::from_utf8(number).ok()?.parse::<u64>().ok()
     });
     // Any other is one that this crate has not made.
-    let range = SEGMENT_BYTES_MIN as usize..=SEGMENT_BYTES_MAX as usize;
-    Ok(stored.filter(|stored| stored.is_power_of_two() && range.contains(stored)))
+    let range = SEGMENT_BYTES_MIN..=SEGMENT_BYTES_MAX;
+    let stored = stored.filter(|stored| stored.is_power_of_two() && range.contains(stored));
+    Ok(stored.and_then(|stored| usize::try_from(stored).ok()))
 }
 
 /// Reads a database file to its end before sled opens it.

@@ -94,7 +94,7 @@ fn one_entry(entry: &Entry, plain: &[u8]) {
         type_name: kind,
         key,
         meta,
-        body: (entry.has_body() && !entry.is_removed()).then_some((&salt, body)),
+        body: (entry.has_body() && !entry.is_removed()).then_some((salt, body)),
     };
     if entry.body_fits(plain) {
         let mut encoded = Vec::new();

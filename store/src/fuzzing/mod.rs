@@ -14,7 +14,7 @@ pub use entries::{frame, header};
 pub use index::index;
 pub use records::{intent, metas, slot, snapshot, volume};
 pub use seeds::seeds;
-pub use stored::{StoredLog, imported, importer_in_memory};
+pub use stored::{KeyValue, StoredLog, imported, importer_in_memory};
 
 use crate::digest::record_checksum;
 

@@ -118,7 +118,7 @@ fn one_snapshot(bytes: &[u8]) {
     let listed = shelf.list("s").expect("memory does not fail");
     match shelf.load("s", seq) {
         Ok((info, content)) => {
-            assert_eq!(listed, [info.clone()]);
+            assert_eq!(listed, std::slice::from_ref(&info));
             assert_eq!(info.len, content.len() as u64);
             let again = SnapshotShelf::memory();
             again.put(&info, &content).expect("memory does not fail");

@@ -21,11 +21,14 @@ pub fn imported(importer: Importer) -> Result<EventLog, ImportError> {
     Ok(EventLog::start(opened)?)
 }
 
+/// A key of a volume and its value.
+pub type KeyValue = (Vec<u8>, Vec<u8>);
+
 /// Everything that a log stores, but for what is derived from the events alone.
 #[derive(Debug, Clone, Default)]
 pub struct StoredLog {
     /// The volumes by their first sequences: keys and values in order.
-    pub volumes: Vec<(u64, Vec<(Vec<u8>, Vec<u8>)>)>,
+    pub volumes: Vec<(u64, Vec<KeyValue>)>,
     /// The index files by the first sequences of their volumes.
     pub indexes: Vec<(u64, Vec<u8>)>,
     /// The two slots of the head file.
@@ -93,8 +96,8 @@ impl StoredLog {
     }
 }
 
-fn entries(volume: &dyn Volume) -> Vec<(Vec<u8>, Vec<u8>)> {
-    let mut found: Vec<(Vec<u8>, Vec<u8>)> = Vec::new();
+fn entries(volume: &dyn Volume) -> Vec<KeyValue> {
+    let mut found: Vec<KeyValue> = Vec::new();
     let mut last = Vec::new();
     while let Some((key, value)) = volume.above(&last).expect("memory does not fail") {
         last = key.to_vec();

@@ -142,7 +142,7 @@ impl Pinned {
             return Err(failed(&format!("the record's chain hash is {chain_hash}")));
         }
         let header = &event.header;
-        let has_body = header.body != vsm_store::Digest::ZERO;
+        let has_body = header.body_commitment != vsm_store::Digest::ZERO;
         Ok(json!({
             "proven": "event",
             "means": "a record with these digests is in the log at this place",
@@ -150,8 +150,8 @@ impl Pinned {
             "time": header.time,
             "stream_version": header.stream_version,
             "chain_hash": chain_hash,
-            "descriptor": Digest(header.descriptor.0),
-            "body_commitment": has_body.then_some(Digest(header.body.0)),
+            "descriptor": Digest(header.descriptor_digest.0),
+            "body_commitment": has_body.then_some(Digest(header.body_commitment.0)),
             "body_bytes": header.body_len,
             "checkpoint": shown(proof.inclusion().checkpoint()),
         }))
