@@ -36,8 +36,8 @@ use super::{BackendError, Change, Volume};
 
 /// The length of a database's segments, at least and at most: sled's default,
 /// and what keeps memory small.
-const SEGMENT_BYTES_MIN: u64 = 512 * 1024;
-const SEGMENT_BYTES_MAX: u64 = 2 * 1024 * 1024;
+const SEGMENT_BYTES_MIN: usize = 512 * 1024;
+const SEGMENT_BYTES_MAX: usize = 2 * 1024 * 1024;
 /// How many segments a full volume has, at least.
 const SEGMENTS_MIN: u64 = 16;
 /// How much of a database is read at once before it is opened.
@@ -225,7 +225,8 @@ fn is_locked(error: &io::Error) -> bool {
 /// but sled fills what is left of one with zeros whenever it opens a database,
 /// so that small volumes have short ones.
 fn segment_bytes(volume_bytes: u64) -> usize {
-    let wanted = (volume_bytes / SEGMENTS_MIN).clamp(SEGMENT_BYTES_MIN, SEGMENT_BYTES_MAX);
+    let wanted = usize::try_from(volume_bytes / SEGMENTS_MIN).unwrap_or(SEGMENT_BYTES_MAX);
+    let wanted = wanted.clamp(SEGMENT_BYTES_MIN, SEGMENT_BYTES_MAX);
     // A power of two, as sled asks for; between two, the smaller one.
     1 << wanted.ilog2()
 }
@@ -241,12 +242,11 @@ fn stored_segment_bytes(dir: &Path) -> io::Result<Option<usize>> {
     };
     let stored = bytes.split(|byte| *byte == b'\n').find_map(|line| {
         let number = line.strip_prefix(b"segment_size: ")?;
-        std::str::from_utf8(number).ok()?.parse::<u64>().ok()
+        std::str::from_utf8(number).ok()?.parse::<usize>().ok()
     });
     // Any other is one that this crate has not made.
     let range = SEGMENT_BYTES_MIN..=SEGMENT_BYTES_MAX;
-    let stored = stored.filter(|stored| stored.is_power_of_two() && range.contains(stored));
-    Ok(stored.and_then(|stored| usize::try_from(stored).ok()))
+    Ok(stored.filter(|stored| stored.is_power_of_two() && range.contains(stored)))
 }
 
 /// Reads a database file to its end before sled opens it.
