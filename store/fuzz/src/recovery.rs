@@ -180,7 +180,7 @@ pub(super) fn use_all(log: &EventLog) {
     let _ = log.chain_hash(5);
     if let Ok(signed) = log.checkpoint(&WORLD.signer) {
         signed
-            .verify(WORLD.key(), &signed.origin().to_owned())
+            .verify(WORLD.key(), signed.origin())
             .expect("it was just signed");
         for seq in [0, 5, 17, EVENTS] {
             if let Ok(proof) = log.prove_event(seq, &signed) {

@@ -109,7 +109,7 @@ fn offline(
     let text = match old {
         Some(old) => log.consistency(old, &under).map(|it| it.to_string()),
         None => log
-            .event(seq.unwrap_or_default(), &under)
+            .prove_event(seq.unwrap_or_default(), &under)
             .map(|it| it.to_string()),
     };
     text.map_err(super::unproven)

@@ -48,8 +48,8 @@ pub fn run(global: &Global, args: &PruneArgs) -> Done {
             log.close()?;
             json!({
                 "first_kept": report.first_kept,
-                "volumes": report.volumes,
-                "events": report.events,
+                "volumes": report.volumes_dropped,
+                "events": report.events_dropped,
                 "record": report.record,
                 "possible_before": possible_before,
             })

@@ -220,6 +220,7 @@ mod tests {
             payload: RawValue::NULL.to_owned(),
             deadline: 0,
             correlation_id: id.into(),
+            payload_gone: None,
         }
     }
 
