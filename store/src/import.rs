@@ -101,18 +101,14 @@ impl ImportEvent<'_> {
     /// Whether the names are such as an event, or a record of the log's own,
     /// can have.
     fn check_shape(&self, seq: u64) -> Result<(), ImportError> {
-        let key = self.key.unwrap_or_default();
         if self.record_kind == RecordKind::Event {
             name_fits("stream", self.stream.as_bytes())?;
             name_fits("type", self.kind.as_bytes())?;
-            if !key.is_empty() {
-                name_fits("key", key)?;
-            }
-            return Ok(());
+            return Ok(self.key.map_or(Ok(()), |key| name_fits("key", key))?);
         }
         let bare = self.stream.is_empty()
             && self.kind.is_empty()
-            && key.is_empty()
+            && self.key.is_none()
             && !matches!(self.body, ImportBody::Present { body, .. } if !body.is_empty());
         if !bare {
             return Err(ImportError::Internal { seq });
@@ -258,26 +254,24 @@ impl Importer {
         if event.time < running.numbering.last_time {
             return Err(ImportError::Time { seq });
         }
-        if event.record_kind == RecordKind::Resumed {
-            let resumed = Resumed::parse(event.meta).map_err(|_| ImportError::Internal { seq })?;
+        let internal = || ImportError::Internal { seq };
+        let resumed = match event.record_kind {
+            RecordKind::Pruned => return Err(ImportError::Pruned { seq }),
+            RecordKind::Redacted => {
+                Redacted::parse(event.meta).map_err(|_| internal())?;
+                None
+            }
+            RecordKind::Resumed => Some(Resumed::parse(event.meta).map_err(|_| internal())?),
+            RecordKind::Event | RecordKind::Genesis => None,
+        };
+        if let Some(resumed) = resumed {
             if self.group_open {
                 return Err(ImportError::Unfinished);
             }
             if resumed.incarnation <= running.writer.identity.incarnation {
                 return Err(ImportError::Incarnation { seq });
             }
-            running.write()?;
-            running.writer.identity.incarnation = resumed.incarnation;
-            running.head_file.incarnation = resumed.incarnation;
         }
-        match event.record_kind {
-            RecordKind::Pruned => return Err(ImportError::Pruned { seq }),
-            RecordKind::Redacted if Redacted::parse(event.meta).is_err() => {
-                return Err(ImportError::Internal { seq });
-            }
-            _ => {}
-        }
-        check_names(event, seq)?;
         self.batch.clear();
         let draft = Draft {
             kind: event.record_kind,
@@ -298,6 +292,13 @@ impl Importer {
                 self.batch.push_removed(&draft, len, commitment)?;
             }
             _ => self.batch.push_draft(&draft)?,
+        }
+        // Nothing is refused from here on.
+        if let Some(resumed) = resumed {
+            // What comes before is still of the incarnation before.
+            running.write()?;
+            running.writer.identity.incarnation = resumed.incarnation;
+            running.head_file.incarnation = resumed.incarnation;
         }
         running
             .numbering
@@ -332,22 +333,6 @@ impl Importer {
         running.finish()?;
         Ok((running, self.options))
     }
-}
-
-/// Names are as a batch takes them; the log's own records have none.
-fn check_names(event: &ImportEvent<'_>, seq: u64) -> Result<(), ImportError> {
-    if event.record_kind != RecordKind::Event {
-        let bare = event.stream.is_empty() && event.kind.is_empty() && event.key.is_none();
-        let bodiless = !matches!(event.body, ImportBody::Present { body, .. } if !body.is_empty());
-        return if bare && bodiless {
-            Ok(())
-        } else {
-            Err(ImportError::Internal { seq })
-        };
-    }
-    name_fits("stream", event.stream.as_bytes())?;
-    name_fits("type", event.kind.as_bytes())?;
-    Ok(event.key.map_or(Ok(()), |key| name_fits("key", key))?)
 }
 
 impl fmt::Debug for Importer {

@@ -119,6 +119,48 @@ fn what_can_not_be_imported_is_named() {
         importer.push(&own),
         Err(ImportError::Internal { seq: 1 })
     ));
+    let keyed = ImportEvent {
+        key: Some(long.as_bytes()),
+        ..late
+    };
+    assert!(matches!(importer.push(&keyed), Err(ImportError::Event(_))));
+    // What the log says of itself, in the form of the format's description.
+    let resumed = |incarnation: u8| {
+        let mut meta = [0; 56];
+        (meta[0], meta[4]) = (1, incarnation);
+        meta
+    };
+    let own = ImportEvent {
+        record_kind: RecordKind::Resumed,
+        stream: "",
+        kind: "",
+        meta: &resumed(2),
+        last_of_group: true,
+        ..late
+    };
+    let named = ImportEvent { stream: "s", ..own };
+    assert!(matches!(
+        importer.push(&named),
+        Err(ImportError::Internal { seq: 1 })
+    ));
+    let commitment = vsm_store::Digest([1; 32]);
+    let removed = ImportEvent {
+        body: ImportBody::Removed { len: 1, commitment },
+        ..own
+    };
+    assert!(matches!(
+        importer.push(&removed),
+        Err(ImportError::Removed { seq: 1, len: 1 })
+    ));
+    let first = ImportEvent {
+        meta: &resumed(1),
+        ..own
+    };
+    assert!(matches!(
+        importer.push(&first),
+        Err(ImportError::Incarnation { seq: 1 })
+    ));
+    // What was refused has changed nothing.
     importer.push(&late).expect("it is taken");
     assert!(matches!(importer.finish(), Err(ImportError::Unfinished)));
 }

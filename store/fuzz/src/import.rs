@@ -132,8 +132,7 @@ fn assert_same(event: &Event, record: &Record) {
         (event.stream(), event.kind()),
         (&*record.stream, &*record.type_name)
     );
-    let key = record.key.as_deref().filter(|key| !key.is_empty());
-    assert_eq!(event.key(), key);
+    assert_eq!(event.key(), record.key.as_deref());
     assert_eq!(event.meta(), record.meta);
     match &record.body {
         OwnedBody::Present(salt, body) if !body.is_empty() => {

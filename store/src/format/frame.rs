@@ -133,6 +133,11 @@ impl Frame {
         for index in 0..u64::from(self.header.count) {
             let seq = self.header.first_seq + index;
             let entry = Entry::parse(&self.plain, at).map_err(|m| E::from((seq, m)))?;
+            // Nobody adds one to a version that can't be.
+            if entry.stream_version > seq {
+                let bad = Malformed("entry's stream version is above its sequence");
+                return Err(E::from((seq, bad)));
+            }
             at = entry.end();
             visit(seq, &entry)?;
         }

@@ -87,7 +87,7 @@ fn one_entry(entry: &Entry, plain: &[u8]) {
 
     let mut original = Vec::new();
     entry.copy(plain, false, &mut original);
-    let (salt, body) = (entry.salt(plain), entry.body(plain));
+    let (salt, body) = (&entry.salt(plain), entry.body(plain));
     let draft = Draft {
         kind: entry.kind,
         stream,

@@ -61,6 +61,7 @@ fn look_up(bytes: &[u8], ordered: bool) {
         Err(error) => panic!("{error}"),
     };
     assert!(head.volume.first_seq <= head.volume.last_seq);
+    assert_eq!(bytes[6..8], [0; 2], "reserved bytes are zero");
     let records = records(bytes);
     let mut asked: Vec<_> = records
         .iter()
@@ -114,7 +115,7 @@ fn records(bytes: &[u8]) -> Vec<&[u8]> {
 /// ascend and sequences that are the volume's if they are to be in `order`.
 fn fitted(bytes: &[u8], order: bool) -> Vec<u8> {
     let mut out = sized(bytes, bytes.len().max(HEADER_LEN + 32));
-    out[..8].copy_from_slice(b"VSMI\x01\0\0\0");
+    out[..6].copy_from_slice(b"VSMI\x01\0");
     let mut count = u32_at(&out, 56) % 65;
     let room = out.len() - HEADER_LEN - 32;
     let filter_len = |count| usize::try_from(Filter::bytes_for(count)).expect("it is short");

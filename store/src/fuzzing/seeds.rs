@@ -40,6 +40,7 @@ pub fn seeds() -> Vec<(&'static str, Vec<u8>)> {
     for work in [Work::Backup, Work::Restoring] {
         found.push(("intent", Marker::of(work, &IDENTITY).encode()));
     }
+    found.extend(reserved(&found));
     let cut: Vec<_> = found
         .iter()
         .filter(|(_, bytes)| !bytes.is_empty())
@@ -49,6 +50,28 @@ pub fn seeds() -> Vec<(&'static str, Vec<u8>)> {
         .collect();
     found.extend(cut);
     found
+}
+
+/// The first input of each form with a reserved byte that is not zero.
+fn reserved(found: &[(&'static str, Vec<u8>)]) -> Vec<(&'static str, Vec<u8>)> {
+    let forms: [(&[u8], usize); 7] = [
+        (b"VSMV", 7),
+        (b"VSMS", 7),
+        (b"VSMI", 6),
+        (b"VSMHEAD", 11),
+        (b"VSMSNAP", 10),
+        (b"VSMWORK", 10),
+        (b"VSMUNFIN", 11),
+    ];
+    let mut spoiled = Vec::new();
+    for (magic, at) in forms {
+        let good = found.iter().find(|(_, bytes)| bytes.starts_with(magic));
+        let (target, bytes) = good.expect("there is an input of every form");
+        let mut bytes = bytes.clone();
+        bytes[at] = 1;
+        spoiled.push((*target, bytes));
+    }
+    spoiled
 }
 
 fn headers_and_frames(found: &mut Vec<(&'static str, Vec<u8>)>) {

@@ -153,6 +153,7 @@ impl IndexHead {
         let within = volume.first_seq <= record.first_seq
             && record.first_seq <= record.last_seq
             && record.last_seq <= volume.last_seq
+            && record.last_version <= record.last_seq
             && (record.seq_before < volume.first_seq || record.seq_before == 0);
         if !within {
             return Err(damaged("a record has sequences of other volumes"));

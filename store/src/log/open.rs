@@ -27,7 +27,7 @@ use crate::log::identity::{LogId, LogIdentity};
 use crate::log::key_window::{KeyWindow, Recall};
 use crate::log::numbering::{Numbering, Pending};
 use crate::log::progress::Progress;
-use crate::log::recover::{End, Recovered, recover};
+use crate::log::recover::{End, Recovered, next_incarnation, recover};
 use crate::log::shared::Shared;
 use crate::log::store::Store;
 use crate::log::versions::Versions;
@@ -313,7 +313,7 @@ pub(crate) fn go_on(
     }
     let lost = match known {
         Some((lost_to, lost_head)) => Some(Resumed {
-            incarnation: identity.incarnation + 1,
+            incarnation: next_incarnation(identity.incarnation, end.seq)?,
             lost_from: end.seq + 1,
             lost_to,
             lost_head,

@@ -25,7 +25,7 @@ use crate::format::slot::{SLOT_LEN, Slot, SlotError};
 use crate::format::volume::{Seal, VolumeHeader};
 use crate::index::active::VolumeStreams;
 use crate::log::identity::LogIdentity;
-use crate::log::store::{Next, frame_at, next_frame};
+use crate::log::store::{Next, check_key, frame_at, next_frame};
 
 use crate::tree::Frontier;
 
@@ -111,7 +111,7 @@ pub(crate) fn recover(
     let known_to = head_seq.max(seal.as_ref().map(|seal| seal.last_seq));
     let mut lost = None;
     if known_to.is_some_and(|to| to > scan.complete_to) || scan.gap {
-        let from = scan.complete_to + 1;
+        let from = scan.complete_to.wrapping_add(1);
         let to = known_to.unwrap_or(from).max(from);
         if !accept_loss {
             return Err(OpenError::TailLost { from, to });
@@ -127,9 +127,10 @@ pub(crate) fn recover(
                 last: scan.complete_to,
             });
         }
-        lost = Some((scan.complete_to + 1, scan.complete_to + 1, Digest::ZERO));
+        let from = scan.complete_to.wrapping_add(1);
+        lost = Some((from, from, Digest::ZERO));
     }
-    if scan.complete_to + 1 == header.first_seq && header.first_seq == 0 {
+    if scan.complete_to.wrapping_add(1) == header.first_seq && header.first_seq == 0 {
         return Err(Fault::corrupt(0, "genesis is missing").into());
     }
 
@@ -137,6 +138,18 @@ pub(crate) fn recover(
     let end = hash_to(&*volume, &header, start, slot.as_ref(), scan.complete_to)?;
     let mut identity = header.identity;
     identity.incarnation = scan.incarnation;
+    let lost = match lost {
+        Some((lost_from, lost_to, lost_head)) => {
+            let named = slot.as_ref().map_or(0, |slot| slot.incarnation);
+            Some(Resumed {
+                incarnation: next_incarnation(identity.incarnation.max(named), end.seq)?,
+                lost_from,
+                lost_to,
+                lost_head,
+            })
+        }
+        None => None,
+    };
     let sealed = seal.is_some_and(|seal| seal.last_seq == end.seq);
     if scan.present_to > scan.complete_to || scan.gap || scan.torn {
         remove_after(&*volume, &header, &end)?;
@@ -154,17 +167,15 @@ pub(crate) fn recover(
         streams: scan.streams,
         end,
         generation: slot.as_ref().map_or(0, |slot| slot.generation),
-        lost: lost.map(|(lost_from, lost_to, lost_head)| Resumed {
-            incarnation: identity
-                .incarnation
-                .max(slot.map_or(0, |slot| slot.incarnation))
-                + 1,
-            lost_from,
-            lost_to,
-            lost_head,
-        }),
+        lost,
         volume,
     })
+}
+
+/// The incarnation of a log that goes on after `current`.
+pub(crate) fn next_incarnation(current: u32, seq: u64) -> Result<u32, Fault> {
+    let next = current.checked_add(1);
+    next.ok_or_else(|| Fault::corrupt(seq, "the incarnation can't rise any more"))
 }
 
 /// Opens the last volume.
@@ -231,9 +242,9 @@ fn scan(volume: &dyn Volume, header: &VolumeHeader) -> Result<Scan, Fault> {
         next = frame.header.last_seq() + 1;
         scan.present_to = next - 1;
     }
-    let behind = volume
-        .above(&keys::frame(next, 0))
-        .map_err(Fault::at(next))?;
+    let at = Fault::at(next);
+    check_key(volume.below(keys::SEAL).map_err(&at)?.as_ref(), next)?;
+    let behind = volume.above(&keys::frame(next, 0)).map_err(&at)?;
     scan.gap = behind.is_some_and(|(key, _)| keys::parse_frame(&key).is_some());
     Ok(scan)
 }

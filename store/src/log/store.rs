@@ -360,10 +360,27 @@ fn join(volume: &dyn Volume, head: &Bytes, header: &FrameHeader) -> Result<Optio
     Ok(Some(joined.freeze()))
 }
 
+/// Refuses a key among those of the frames that is not one of them: whoever
+/// looks for the frame that holds an event would find it instead. `found` is
+/// what was looked up near `seq`.
+pub(crate) fn check_key(found: Option<&(Bytes, Bytes)>, seq: u64) -> Result<(), Fault> {
+    match found {
+        Some((key, _))
+            if **key > *keys::HEADER && **key < *keys::SEAL && keys::parse_frame(key).is_none() =>
+        {
+            Err(Fault::corrupt(
+                seq,
+                "volume holds a key that is none of its",
+            ))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// Reads the frame that holds `seq`.
 pub(crate) fn frame_holding(volume: &dyn Volume, seq: u64) -> Result<Option<Frame>, Fault> {
     let below = volume
-        .below(&keys::frame(seq + 1, 0))
+        .below(&keys::frame(seq.saturating_add(1), 0))
         .map_err(Fault::at(seq))?;
     let Some((first_seq, _)) = below.and_then(|(key, _)| keys::parse_frame(&key)) else {
         return Ok(None);

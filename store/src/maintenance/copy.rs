@@ -50,6 +50,10 @@ pub(crate) fn copy_volume(
         }
         if part == 0 {
             let header = FrameHeader::parse(&value).map_err(|bad| Fault::from((first_seq, bad)))?;
+            if header.first_seq != first_seq {
+                let what = "frame stands under another sequence's key";
+                return Err(Fault::corrupt(first_seq, what).into());
+            }
             let events = first_seq..=header.last_seq();
             if left_out.bodies.range(events).next().is_some() {
                 let frame = frame_at(from, first_seq)?

@@ -286,6 +286,9 @@ impl Joined {
             let Some(genesis) = checked.genesis else {
                 return Err(Fault::corrupt(0, "genesis is missing"));
             };
+            if checked.end.frontier.size() == 0 {
+                return Err(Fault::corrupt(0, "the group of genesis does not end"));
+            }
             let from_nothing = header.hash_before.is_zero() && header.time_before == 0;
             if genesis.identity != identity || !from_nothing {
                 return Err(Fault::corrupt(

@@ -14,7 +14,7 @@ use crate::format::slot::Slot;
 use crate::format::volume::{Seal, VolumeHeader};
 use crate::index::active::VolumeStreams;
 use crate::log::recover::End;
-use crate::log::store::{Next, next_frame};
+use crate::log::store::{Next, check_key, next_frame};
 use crate::maintenance::check::Findings;
 
 /// What a volume was found to hold.
@@ -91,6 +91,10 @@ pub(crate) fn check(
             }
             Next::End => break,
         };
+        let above = volume
+            .above(&keys::frame(next, 0))
+            .map_err(Fault::at(next))?;
+        check_key(above.as_ref(), next)?;
         checked.frame(&frame, &mut now, slots, tiles)?;
         count(u64::from(frame.header.count));
         next = frame.header.last_seq() + 1;
