@@ -1,6 +1,7 @@
 //! Opening a log's directory after arbitrary changes to its files.
 
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 
@@ -30,7 +31,7 @@ pub fn check(bytes: &[u8]) {
     let dir = fixture::scratch();
     let (log, scratch) = (dir.path().join("log"), dir.path().join("scratch"));
     for (name, bytes) in &*FILES {
-        put(&log.join(name), bytes);
+        put(&log.join(name), bytes).expect("there is room");
     }
     fs::create_dir(&scratch).expect("it is new");
     let accept = input.arbitrary().unwrap_or(false);
@@ -67,11 +68,13 @@ pub fn check(bytes: &[u8]) {
     fixture::assert_no_own_panic();
 }
 
-fn put(path: &Path, bytes: &[u8]) {
-    fs::create_dir_all(path.parent().expect("it is below")).expect("there is room");
-    fs::write(path, bytes).expect("there is room");
+fn put(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    fs::create_dir_all(path.parent().expect("it is below"))?;
+    fs::write(path, bytes)
 }
 
+/// Makes a change. A name may have become that of a folder by the change
+/// before; then this one is left out.
 fn change(log: &Path, input: &mut Unstructured<'_>) -> Result<()> {
     let (name, good) = input.choose(&FILES)?;
     let path = log.join(name);
@@ -79,7 +82,7 @@ fn change(log: &Path, input: &mut Unstructured<'_>) -> Result<()> {
         0 => drop(fs::remove_file(&path)),
         1 => {
             let (_, other) = input.choose(&FILES)?;
-            put(&path, other);
+            drop(put(&path, other));
         }
         2 => {
             // A volume under another name, or any file.
@@ -91,11 +94,11 @@ fn change(log: &Path, input: &mut Unstructured<'_>) -> Result<()> {
             };
             let _ = fs::rename(moved.unwrap_or(&path), target);
         }
-        3 => put(&log.join(other_name(input)?), input.arbitrary()?),
+        3 => drop(put(&log.join(other_name(input)?), input.arbitrary()?)),
         4 => {
             let mut bytes = good.clone();
             edit(&mut bytes, input)?;
-            put(&path, &bytes);
+            drop(put(&path, &bytes));
         }
         _ => {
             // Behind the end of what sled has written are zeros.
@@ -108,7 +111,7 @@ fn change(log: &Path, input: &mut Unstructured<'_>) -> Result<()> {
             if !input.ratio(1, 8)? {
                 start.extend_from_slice(rest);
             }
-            put(&path, &start);
+            drop(put(&path, &start));
         }
     }
     Ok(())
