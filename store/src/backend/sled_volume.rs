@@ -37,7 +37,7 @@ use super::{BackendError, Change, Volume};
 /// The length of a database's segments, at least and at most: sled's default,
 /// and what keeps memory small.
 const SEGMENT_BYTES_MIN: usize = 512 * 1024;
-const SEGMENT_BYTES_MAX: usize = 2 * 1024 * 1024;
+const SEGMENT_BYTES_MAX: usize = 1024 * 1024;
 /// How many segments a full volume has, at least.
 const SEGMENTS_MIN: u64 = 16;
 /// How much of a database is read at once before it is opened.

@@ -62,6 +62,13 @@ pub(crate) fn at_open(
     }
 }
 
+/// Whether a record says that everything before the first event that is there
+/// was pruned. Reads the log until its end.
+pub(crate) fn is_pruned_by_record(store: &Arc<Store>, last_seq: u64) -> Result<bool, Fault> {
+    let first = store.first_seq();
+    Ok(first == 0 || asked_for(store, first, last_seq)?.first_kept >= first)
+}
+
 /// Collects what the records from `from` to `last_seq` ask for.
 fn asked_for(store: &Arc<Store>, from: u64, last_seq: u64) -> Result<Asked, Fault> {
     let mut asked = Asked::default();

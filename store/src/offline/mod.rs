@@ -31,6 +31,7 @@ use crate::log::progress::Progress;
 use crate::log::recover::{Recovered, recover};
 use crate::log::shared::Head;
 use crate::log::store::Store;
+use crate::maintenance::finish::is_pruned_by_record;
 use crate::reader::{BackwardReader, Reader};
 use crate::snapshot::{SnapshotInfo, SnapshotShelf};
 use copy::CopyBackend;
@@ -84,6 +85,11 @@ impl OfflineLog {
         let store = Arc::new(Store::new(backend, volumes, &pruned, identity.log_id));
         store.tiles.cut(head.tree_size);
         store.set_active(volume_first_seq, volume, streams);
+        // Volumes may also be missing because somebody took them away.
+        if !is_pruned_by_record(&store, head.seq)? {
+            let what = "the volume that holds it is missing, and no record says that it was pruned";
+            return Err(Fault::corrupt(0, what).into());
+        }
         Ok(Self {
             identity,
             head,
