@@ -324,3 +324,17 @@ fn long_bodies_and_compressed_frames_are_copied_as_they_are() {
     let checked = verify(&to, &VerifyOptions::new()).expect("it verifies");
     assert_eq!((checked.redacted, checked.notes), (vec![1, 2], Vec::new()));
 }
+
+#[test]
+fn a_backup_that_died_before_it_had_marked_its_directory_is_gone_on_with() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let log = EventLog::open(dir.path().join("log"), Options::new()).expect("it opens");
+    fill(&log, 10);
+    let to = dir.path().join("backup");
+    std::fs::create_dir_all(to.join("volumes")).expect("it is made");
+    std::fs::write(to.join("LOCK"), b"vsm-store log\n").expect("it writes");
+    std::fs::write(to.join("maintenance.unfinished.creating"), b"VSM").expect("it writes");
+    log.backup(&to).expect("it is backed up");
+    let checked = verify(&to, &VerifyOptions::new()).expect("it verifies");
+    assert_eq!(checked.last_seq, 10);
+}

@@ -8,7 +8,7 @@ use super::error::BackupError;
 use super::marker::{self, Marker, Work};
 use crate::backend::Backend;
 use crate::backend::sled::{SledBackend, sync_dir};
-use crate::backend::volume_name::revisions;
+use crate::backend::volume_name::{list_volumes, revisions};
 use crate::directory::{self, Found};
 use crate::error::Fault;
 use crate::fault::{fault, fault_io};
@@ -68,7 +68,9 @@ impl Target {
             if slot.seq + 1 >= first && log.chain_hash(slot.seq)? != slot.chain_hash {
                 return Err(refused("it holds another history of this log"));
             }
-        } else if found == Found::Log && !begun {
+        } else if found == Found::Log && !begun && !list_volumes(dir)?.is_empty() {
+            // Without a volume it is a backup that died before it marked the
+            // directory as its own.
             return Err(refused("it holds a log without a head file"));
         }
         let lock = directory::lock(dir)?;
