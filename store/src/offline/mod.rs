@@ -51,6 +51,9 @@ pub struct OfflineLog {
 impl OfflineLog {
     /// Opens the log in a directory without writing there. The scratch
     /// directory is the system's.
+    ///
+    /// A log that starts later than with genesis is read to its end first, for
+    /// the record that says that it was pruned.
     pub fn open(dir: impl AsRef<Path>) -> Result<Self, OpenError> {
         Self::open_with_scratch(dir, std::env::temp_dir())
     }
