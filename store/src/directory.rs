@@ -7,6 +7,8 @@
 //! index/      one file per sealed volume, named likewise
 //! snapshots/  one folder per name
 //! tree/       roots of subtrees, which can be computed again
+//! journal.0   events that are durable here before they are in a volume, while
+//! journal.1   the log is open, and after a crash
 //! ```
 //!
 //! Nothing is written before the directory is known to be a log's, or empty.

@@ -130,6 +130,7 @@ impl Reader {
             if entered == frames_max {
                 return Ok(Step::Busy);
             }
+            self.progress.wait_readable(self.next_seq)?;
             self.enter_frame()?;
             entered += 1;
         }
@@ -227,6 +228,7 @@ impl fmt::Debug for Reader {
 /// stops for good after an error.
 pub struct BackwardReader {
     store: Arc<Store>,
+    progress: Arc<Progress>,
     /// The highest sequence that is not looked at yet; `None` when genesis was.
     next_seq: Option<u64>,
     filter: Filter,
@@ -241,9 +243,10 @@ pub struct BackwardReader {
 }
 
 impl BackwardReader {
-    pub(crate) fn new(store: Arc<Store>, from: u64) -> Self {
+    pub(crate) fn new(store: Arc<Store>, progress: Arc<Progress>, from: u64) -> Self {
         Self {
             store,
+            progress,
             next_seq: Some(from),
             filter: Filter::new(),
             hashed: false,
@@ -271,6 +274,7 @@ impl BackwardReader {
     /// Takes the wanted events up to `seq` out of the frame that holds it, and
     /// returns the frame's first sequence.
     fn enter_frame(&mut self, seq: u64) -> Result<u64, Fault> {
+        self.progress.wait_readable(seq)?;
         let missing = || Fault::corrupt(seq, "event is missing");
         let first_seq = self.store.holding(seq).ok_or_else(missing)?;
         let volume = match &self.volume {

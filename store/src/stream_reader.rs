@@ -123,6 +123,7 @@ impl StreamReader {
         if self.planned_to == Some(durable) {
             return Ok(false);
         }
+        self.progress.wait_readable(durable)?;
         let mut next = self.store.newest_part(&self.stream)?;
         while let Some(part) = next {
             if part.last_version < self.next_version {
@@ -199,6 +200,7 @@ impl Iterator for StreamReader {
 /// error.
 pub struct BackwardStreamReader {
     store: Arc<Store>,
+    progress: Arc<Progress>,
     stream: StreamName,
     /// The highest version to give.
     from_version: u64,
@@ -215,12 +217,18 @@ pub struct BackwardStreamReader {
 }
 
 impl BackwardStreamReader {
-    pub(crate) fn new(store: Arc<Store>, durable: u64, stream: &str, from_version: u64) -> Self {
+    pub(crate) fn new(
+        store: Arc<Store>,
+        progress: Arc<Progress>,
+        stream: &str,
+        from_version: u64,
+    ) -> Self {
         Self {
             store,
             stream: StreamName::new(stream),
             from_version,
-            durable,
+            durable: progress.durable(),
+            progress,
             hashed: false,
             filter: Filter::new(),
             started: false,
@@ -292,6 +300,7 @@ impl BackwardStreamReader {
 
     /// Goes to the volume and the frame that hold the first event to give.
     fn start(&mut self) -> Result<(), Fault> {
+        self.progress.wait_readable(self.durable)?;
         let from = self.from_version;
         let mut next = self.store.newest_part(&self.stream)?;
         while let Some(part) = next {

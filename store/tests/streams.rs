@@ -34,6 +34,9 @@ fn a_stream_in_thousands_of_frames_of_one_volume_reads_too() {
     let mut seqs = Vec::new();
     for n in 0..9_000_u64 {
         let seq = append(&log, &[if n % 50 == 7 { "other" } else { "s" }]);
+        // Has what was appended so far put into a frame.
+        log.wait_durable(seq).expect("it is durable");
+        log.head();
         if n % 50 != 7 {
             seqs.push(seq);
         }
@@ -46,6 +49,7 @@ fn a_stream_in_thousands_of_frames_of_one_volume_reads_too() {
     seqs.push(append(&log, &["s"]));
     seqs.push(append(&log, &["s"]));
     log.wait_durable(log.appended()).expect("it is durable");
+    log.head();
     assert_eq!(volumes(dir.path()).len(), 3);
     check_stream(&log, "s", &seqs);
     log.close().expect("it closes");

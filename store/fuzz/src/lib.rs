@@ -5,6 +5,7 @@
 //! |---|---|---|
 //! | `header`, `frame`, `slot`, `volume`, `metas`, `snapshot`, `intent` | the stored bytes | what is read is written again as it was; memory is bounded by the input |
 //! | `index` | an index file | look-ups end, and find what is there |
+//! | `journal` | a file of the journal | what is taken out of it reads back, and ends as it says |
 //! | `notes` | a text | what parses prints as it was; nothing is signed but what was |
 //! | `proofs`, `forks` | a text, or changes to good ones | the same; what passes is the truth about two fixed logs |
 //! | `import` | records | what is taken verifies and reads back as it was given |
@@ -37,6 +38,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("metas", fuzzing::metas),
     ("snapshot", fuzzing::snapshot),
     ("intent", fuzzing::intent),
+    ("journal", fuzzing::journal),
     ("notes", notes::check),
     ("proofs", proofs::check),
     ("forks", forks::check),

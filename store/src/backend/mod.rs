@@ -6,6 +6,7 @@
 //! the same suite.
 
 pub(crate) mod index_files;
+pub(crate) mod journal;
 pub(crate) mod memory;
 mod shared_syncs;
 pub(crate) mod sled;
@@ -19,6 +20,7 @@ use bytes::Bytes;
 
 use crate::format::slot::SLOT_LEN;
 use crate::tree::Tiles;
+use journal::Journal;
 
 /// Why a backend could not do it. Corruption is not I/O: retrying, more space
 /// or other permissions do not help against it.
@@ -107,6 +109,20 @@ pub(crate) trait Backend: Send + Sync {
     fn set_intent(&self, bytes: Option<&[u8]>) -> Result<(), BackendError>;
     /// Writes one slot and syncs it; creates the file if need be.
     fn write_head(&self, slot: usize, bytes: &[u8; SLOT_LEN]) -> Result<(), BackendError>;
+    /// Where events become durable before they are in a volume; `None` if they
+    /// only become it there. There is none yet: what an earlier one holds was
+    /// put into volumes.
+    fn journal(&self) -> Option<Journal> {
+        None
+    }
+    /// What the files of an earlier journal hold.
+    fn journaled(&self) -> Result<Vec<Vec<u8>>, BackendError> {
+        Ok(Vec::new())
+    }
+    /// Removes the files of an earlier journal, durably.
+    fn remove_journal(&self) -> Result<(), BackendError> {
+        Ok(())
+    }
     /// Where the roots of the tree's complete subtrees are kept. They are
     /// derived: a backend that has no place for them keeps them in memory.
     fn tiles(&self) -> Tiles {

@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
+use super::journal::{self, Journal};
 use super::sled_volume::SledVolume;
 use super::volume_name::{current_revision, list_volumes, revisions, volume_name, volume_path};
 use super::{Backend, BackendError, Fill, ReadAt, Volume, index_files};
@@ -330,6 +331,18 @@ impl Backend for SledBackend {
         };
         file.write_all_at(bytes, (slot * SLOT_LEN) as u64)?;
         Ok(file.sync_data()?)
+    }
+
+    fn journal(&self) -> Option<Journal> {
+        Some(Journal::new(&self.dir))
+    }
+
+    fn journaled(&self) -> Result<Vec<Vec<u8>>, BackendError> {
+        Ok(journal::read(&self.dir)?)
+    }
+
+    fn remove_journal(&self) -> Result<(), BackendError> {
+        Ok(journal::remove(&self.dir)?)
     }
 
     fn tiles(&self) -> Tiles {

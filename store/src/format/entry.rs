@@ -106,6 +106,11 @@ impl Entry {
         })
     }
 
+    /// Where the entry starts.
+    pub(crate) fn start(&self) -> usize {
+        self.start as usize
+    }
+
     /// Where the entry ends.
     pub(crate) fn end(&self) -> usize {
         self.descriptor_end() + self.stored_body_len()

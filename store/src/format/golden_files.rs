@@ -1,5 +1,6 @@
 //! The bytes of the files beside the volumes, and of the keys in them.
 
+use super::journal::{RecordHeader, padded};
 use super::keys;
 use crate::digest::Digest;
 use crate::log::identity::LogId;
@@ -32,6 +33,38 @@ fn the_intent_file() {
     ];
     assert_eq!(content, expected.concat());
     assert_eq!(checksum, "e733b0343ffad00a");
+}
+
+#[test]
+fn a_record_of_the_journal() {
+    let header = RecordHeader {
+        log_id: LOG_ID,
+        first_seq: 0x0102,
+        count: 3,
+        len: 0x0405,
+        previous: Digest([0x22; 32]),
+        last: Digest([0x33; 32]),
+    };
+    let (content, checksum) = split(&header.encode());
+    let expected = [
+        "56534d4a524e4c00",
+        "0100",
+        "000000000000",
+        &"11".repeat(16),
+        "0201000000000000",
+        "0504000000000000",
+        "03000000",
+        "00000000",
+        &"22".repeat(32),
+        &"33".repeat(32),
+    ];
+    assert_eq!(content, expected.concat());
+    assert_eq!(checksum, "0000000000000000");
+    assert_eq!(RecordHeader::parse(&header.encode()), Some(header));
+    assert_eq!(
+        (padded(1), padded(3_944), padded(3_945)),
+        (4_096, 4_096, 8_192)
+    );
 }
 
 #[test]

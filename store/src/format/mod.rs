@@ -28,6 +28,7 @@ mod golden_files;
 mod golden_maintenance;
 pub mod header;
 pub(crate) mod internal;
+pub(crate) mod journal;
 pub(crate) mod keys;
 pub(crate) mod slot;
 pub(crate) mod volume;

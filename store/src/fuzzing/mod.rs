@@ -6,12 +6,14 @@
 
 mod entries;
 mod index;
+mod journal;
 mod records;
 mod seeds;
 mod stored;
 
 pub use entries::{frame, header};
 pub use index::index;
+pub use journal::journal;
 pub use records::{intent, metas, slot, snapshot, volume};
 pub use seeds::seeds;
 pub use stored::{KeyValue, StoredLog, imported, importer_in_memory};

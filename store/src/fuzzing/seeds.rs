@@ -1,15 +1,19 @@
 //! Inputs to start from: what the encoders write, and some of it cut short.
 
+use crate::batch::Batch;
 use crate::digest::{Digest, body_commitment};
+use crate::event::NewEvent;
 use crate::format::entry::{self, Draft};
 use crate::format::frame::FrameEncoder;
 use crate::format::header::{FLAG_HAS_BODY, Header, RecordKind};
 use crate::format::internal::{Genesis, Pruned, Redacted, Resumed};
+use crate::format::journal::{RecordHeader, padded};
 use crate::format::slot::Slot;
 use crate::format::volume::{Seal, VolumeHeader};
 use crate::index::active::{Sighting, VolumeStreams};
 use crate::index::encode::{IndexedVolume, encode};
 use crate::log::identity::{LogId, LogIdentity};
+use crate::log::open::numbering_for_tests;
 use crate::maintenance::intent;
 use crate::maintenance::marker::{Marker, Work};
 use crate::snapshot::{SnapshotInfo, SnapshotShelf};
@@ -37,6 +41,9 @@ pub fn seeds() -> Vec<(&'static str, Vec<u8>)> {
         found.push(("snapshot", snapshot(content)));
     }
     found.push(("intent", intent::encode(IDENTITY.log_id, 24)));
+    for groups in [1, 3, 40] {
+        found.push(("journal", journal(groups)));
+    }
     for work in [Work::Backup, Work::Restoring] {
         found.push(("intent", Marker::of(work, &IDENTITY).encode()));
     }
@@ -52,9 +59,48 @@ pub fn seeds() -> Vec<(&'static str, Vec<u8>)> {
     found
 }
 
+/// A file of a journal with two records.
+fn journal(groups: u64) -> Vec<u8> {
+    let mut numbering = numbering_for_tests(5, Digest([6; 32]));
+    let mut file = Vec::new();
+    for _ in 0..2 {
+        for n in 0..groups {
+            let mut batch = Batch::new();
+            let body = n.to_le_bytes().repeat(n as usize);
+            let event = NewEvent {
+                stream: "s",
+                kind: "k",
+                key: None,
+                meta: b"meta",
+                body: (n % 3 > 0).then_some(&body[..]),
+            };
+            batch.push(&event).expect("the event fits");
+            if n % 4 == 3 {
+                batch.push(&event).expect("the event fits");
+            }
+            numbering.number(&batch, 1_700_000_000_000_000, false);
+        }
+        let pending = &mut numbering.pending;
+        let header = RecordHeader {
+            log_id: IDENTITY.log_id,
+            first_seq: pending.first_seq,
+            count: u32::try_from(pending.events.len()).expect("few entries"),
+            len: pending.entries.len() as u64,
+            previous: pending.previous,
+            last: numbering.last_hash,
+        };
+        let end = file.len() + padded(pending.entries.len());
+        file.extend_from_slice(&header.encode());
+        file.extend_from_slice(&pending.entries);
+        file.resize(end, 0);
+        pending.clear();
+    }
+    file
+}
+
 /// The first input of each form with a reserved byte that is not zero.
 fn reserved(found: &[(&'static str, Vec<u8>)]) -> Vec<(&'static str, Vec<u8>)> {
-    let forms: [(&[u8], usize); 7] = [
+    let forms: [(&[u8], usize); 8] = [
         (b"VSMV", 7),
         (b"VSMS", 7),
         (b"VSMI", 6),
@@ -62,6 +108,7 @@ fn reserved(found: &[(&'static str, Vec<u8>)]) -> Vec<(&'static str, Vec<u8>)> {
         (b"VSMSNAP", 10),
         (b"VSMWORK", 10),
         (b"VSMUNFIN", 11),
+        (b"VSMJRNL", 10),
     ];
     let mut spoiled = Vec::new();
     for (magic, at) in forms {

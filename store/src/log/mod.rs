@@ -10,6 +10,8 @@
 //! ```
 
 mod conditions;
+mod framer;
+pub(crate) mod framing;
 pub(crate) mod gate;
 pub(crate) mod head_file;
 pub(crate) mod identity;
@@ -19,6 +21,7 @@ pub(crate) mod open;
 pub(crate) mod progress;
 mod proofs;
 pub(crate) mod recover;
+pub(crate) mod redo;
 pub(crate) mod shared;
 pub(crate) mod store;
 pub(crate) mod streams;
@@ -50,7 +53,6 @@ use crate::snapshot::SnapshotInfo;
 use identity::LogIdentity;
 use open::Opened;
 use shared::{Head, Shared};
-use sync::WRITE_AHEAD_BYTES;
 use ticket::Ticket;
 
 /// A log that is open for appending and reading. Cloning it gives another
@@ -211,10 +213,8 @@ impl EventLog {
             repeat: false,
             progress: Arc::clone(&shared.progress),
         };
-        let after = numbering.pending.entries.len();
-        // The writer waits for anything at all, or for enough to go on while a
-        // sync is running.
-        if before == 0 || (before < WRITE_AHEAD_BYTES && after >= WRITE_AHEAD_BYTES) {
+        // Otherwise it was woken for what is pending already.
+        if before == 0 {
             shared.work.notify_one();
         }
         let result = then(&ticket);
@@ -275,7 +275,8 @@ impl EventLog {
     /// behind the end.
     pub fn read_back(&self, from_seq: u64) -> BackwardReader {
         let from_seq = from_seq.min(self.durable());
-        BackwardReader::new(Arc::clone(&self.shared().store), from_seq)
+        let progress = Arc::clone(&self.shared().progress);
+        BackwardReader::new(Arc::clone(&self.shared().store), progress, from_seq)
     }
 
     /// Reads one event; `None` if it is not durable. One that was dropped is

@@ -2,14 +2,11 @@
 //! hash are decided. It runs on the appending thread, under one lock, and
 //! leaves the numbered bytes where the writer takes them.
 
-use std::time::Instant;
-
 use crate::batch::Batch;
 use crate::digest::Digest;
 use crate::format::entry;
 use crate::format::header::{FLAG_HAS_BODY, FLAG_LAST_OF_GROUP, Header, RecordKind};
 use crate::log::key_window::KeyWindow;
-use crate::log::shared::Written;
 use crate::log::versions::Versions;
 
 /// Numbered events that wait for the disk.
@@ -38,6 +35,17 @@ impl Pending {
         self.entries.clear();
         self.events.clear();
     }
+
+    /// Adds what comes right behind.
+    pub(crate) fn append(&mut self, next: &Self) {
+        let base = self.entries.len();
+        self.entries.extend_from_slice(&next.entries);
+        let moved = next.events.iter().map(|event| Numbered {
+            end: base + event.end,
+            ..*event
+        });
+        self.events.extend(moved);
+    }
 }
 
 /// The end of the log as the next append sees it.
@@ -49,20 +57,12 @@ pub(crate) struct Numbering {
     /// The idempotency keys that are in force.
     pub(crate) keys: KeyWindow,
     pub(crate) pending: Pending,
-    /// Bytes that were taken and are not yet synced.
+    /// Bytes that were taken and are not yet durable.
     pub(crate) in_flight_bytes: usize,
     /// No more appends are taken.
     pub(crate) closing: bool,
-    /// What the syncer does next.
-    pub(crate) handed_over: Option<Written>,
-    /// Whether the syncer is at work, or about to be.
-    pub(crate) syncing: bool,
-    /// Whether nothing will be handed over any more.
-    pub(crate) writer_done: bool,
-    /// The active volume that is to be sealed though it is not full.
-    pub(crate) seal_asked: Option<u64>,
-    /// When the head file has to be written next.
-    pub(crate) head_due: Option<Instant>,
+    /// Whether the journal is to be emptied.
+    pub(crate) erase_asked: bool,
 }
 
 impl Numbering {

@@ -187,12 +187,11 @@ pub(crate) fn assemble(
         active_first_seq: AtomicU64::new(writer.volume_first_seq),
         numbering: Mutex::new(numbering),
         work: Condvar::new(),
-        handed_over: Condvar::new(),
         room: Condvar::new(),
         key_recall,
         threads: Mutex::default(),
         close_requested: AtomicBool::new(false),
-        sealed: Condvar::new(),
+        erased: Condvar::new(),
         unfinished: Mutex::new(unfinished),
     };
     Opened {
@@ -213,7 +212,7 @@ fn creation_was_cut_short(backend: &dyn Backend, volumes: &[u64]) -> Result<bool
     }
     match volumes {
         [] => Ok(true),
-        [0] => {
+        [0] if backend.journaled().map_err(&at)?.is_empty() => {
             let volume = backend.open(0).map_err(&at)?;
             let behind = volume.above(&keys::frame(0, u32::MAX)).map_err(&at)?;
             let only = crate::log::store::frame_at(&*volume, 0)?;
@@ -282,7 +281,11 @@ pub(crate) fn go_on(
         end,
         generation,
         lost,
+        completed,
+        size_in_volume,
     } = recover(&*backend, &volumes, options.accept_tail_loss)?;
+    // All of it is in the volumes now, or belongs to a tail that was given up.
+    backend.remove_journal().map_err(Fault::at(end.seq))?;
     let pruned = remove_leftovers(&*backend, &volumes).map_err(Fault::at(end.seq))?;
     let mut versions = Versions::new(volumes == [0]);
     for (name, stream) in streams.iter() {
@@ -291,7 +294,7 @@ pub(crate) fn go_on(
     let volume_streams = streams.len();
     let store = Arc::new(Store::new(backend, volumes, &pruned, identity.log_id));
     // They may be of events that did not survive.
-    store.tiles.cut(end.frontier.size());
+    store.tiles.cut(size_in_volume);
     let volume = store.gated(volume);
     store.set_active(volume_first_seq, Arc::clone(&volume), streams);
     let mut numbering = numbering(end.seq.wrapping_add(1), &end.chain, versions);
@@ -299,6 +302,8 @@ pub(crate) fn go_on(
     writer.volume_first_seq = volume_first_seq;
     writer.volume_bytes = volume_bytes;
     writer.volume_streams = volume_streams;
+    writer.completed = completed;
+    writer.write_tiles();
     let at = Fault::at(end.seq);
     if let Some(lost) = lost {
         tracing::warn!(
@@ -349,7 +354,7 @@ fn remove_leftovers(backend: &dyn Backend, volumes: &[u64]) -> Result<Vec<u64>, 
 }
 
 /// The end of a log of which nothing else is known.
-#[cfg(test)]
+#[cfg(any(test, feature = "fuzzing"))]
 pub(crate) fn numbering_for_tests(next_seq: u64, hash: Digest) -> Numbering {
     numbering(next_seq, &Chain { hash, time: 0 }, Versions::new(true))
 }
@@ -364,11 +369,7 @@ fn numbering(next_seq: u64, chain: &Chain, versions: Versions) -> Numbering {
         pending: Pending::default(),
         in_flight_bytes: 0,
         closing: false,
-        handed_over: None,
-        syncing: false,
-        writer_done: false,
-        seal_asked: None,
-        head_due: None,
+        erase_asked: false,
     }
 }
 

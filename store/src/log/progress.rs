@@ -6,7 +6,8 @@ use std::time::Instant;
 
 use parking_lot::{Condvar, Mutex, RwLock};
 
-use crate::error::AppendError;
+use crate::error::{AppendError, Fault};
+use crate::log::framing::{Ended, Framing};
 
 type Watcher = Box<dyn Fn(Result<u64, &AppendError>) + Send + Sync>;
 
@@ -21,6 +22,8 @@ pub(crate) struct Progress {
     /// Behind a read-write lock since it is read after every sync and written
     /// almost never.
     watchers: RwLock<Vec<Arc<Watcher>>>,
+    /// How far the log can be read, which is behind what is durable.
+    pub(crate) framing: Framing,
     /// Tasks that wait, each until a sequence is durable.
     #[cfg(feature = "async")]
     pub(crate) wakers: crate::log::wakers::Wakers,
@@ -43,6 +46,7 @@ impl Progress {
             failed: AtomicBool::new(false),
             moved: Condvar::new(),
             watchers: RwLock::default(),
+            framing: Framing::new(durable),
             #[cfg(feature = "async")]
             wakers: crate::log::wakers::Wakers::default(),
         }
@@ -93,6 +97,23 @@ impl Progress {
             return None;
         }
         self.failure.lock().clone()
+    }
+
+    /// Waits until `seq`, which is durable, can be read.
+    pub(crate) fn wait_readable(&self, seq: u64) -> Result<(), Fault> {
+        let Err(Ended) = self.framing.wait_readable(seq) else {
+            return Ok(());
+        };
+        // What the journal holds is read again when the log was opened again.
+        let reason = self.failure().unwrap_or(AppendError::Closed);
+        Err(Fault::Io(std::io::Error::other(reason)))
+    }
+
+    /// The last durable sequence, once it can be read.
+    pub(crate) fn readable(&self) -> Result<u64, Fault> {
+        let durable = self.durable();
+        self.wait_readable(durable)?;
+        Ok(durable)
     }
 
     pub(crate) fn watch(&self, watcher: Watcher) {

@@ -3,11 +3,13 @@
 //! 1. The head file says what must be there at least.
 //! 2. The last volume is read through without hashing: streams, the end of the
 //!    last complete group, gaps.
-//! 3. A group that is not complete was never acknowledged and is removed.
-//! 4. From the head's sequence on, the chain is hashed: this checks the head's
+//! 3. What the journal has behind that is hashed and belongs to it.
+//! 4. A group that is not complete was never acknowledged and is removed.
+//! 5. From the head's sequence on, the chain is hashed: this checks the head's
 //!    chain hash and regrows the tree.
+//! 6. What only the journal had is put into the volume and synced.
 //!
-//! What the head names and the volumes lack is a lost tail. It is never
+//! What the head names and both of them lack is a lost tail. It is never
 //! passed over: see [`OpenError::TailLost`].
 
 use std::sync::Arc;
@@ -25,9 +27,10 @@ use crate::format::slot::{SLOT_LEN, Slot, SlotError};
 use crate::format::volume::{Seal, VolumeHeader};
 use crate::index::active::VolumeStreams;
 use crate::log::identity::LogIdentity;
+use crate::log::redo::{Found, Redo};
 use crate::log::store::{Next, check_key, frame_at, next_frame};
 
-use crate::tree::Frontier;
+use crate::tree::{CompletedRoots, Frontier};
 
 /// The end of a log, as found.
 pub(crate) struct Recovered {
@@ -41,6 +44,10 @@ pub(crate) struct Recovered {
     pub(crate) generation: u64,
     /// What was lost, if going on was accepted.
     pub(crate) lost: Option<Resumed>,
+    /// Subtrees that were completed by events which only the journal had, and
+    /// the size of the tree without these.
+    pub(crate) completed: CompletedRoots,
+    pub(crate) size_in_volume: u64,
 }
 
 /// The last event and the tree up to it.
@@ -106,12 +113,15 @@ pub(crate) fn recover(
     let slot = slot.filter(|slot| slot.log_id == header.identity.log_id);
     let seal = read_seal(&*volume, header.first_seq)?;
     let mut scan = scan(&*volume, &header)?;
+    let journal = Found::read(backend)?;
+    let redo = plan_redo(&journal, &*volume, &header, slot.as_ref(), &scan)?;
+    let complete_to = redo.as_ref().map_or(scan.complete_to, |redo| redo.end.seq);
 
     let head_seq = slot.as_ref().map(|slot| slot.seq);
     let known_to = head_seq.max(seal.as_ref().map(|seal| seal.last_seq));
     let mut lost = None;
-    if known_to.is_some_and(|to| to > scan.complete_to) || scan.gap {
-        let from = scan.complete_to.wrapping_add(1);
+    if known_to.is_some_and(|to| to > complete_to) || scan.gap {
+        let from = complete_to.wrapping_add(1);
         let to = known_to.unwrap_or(from).max(from);
         if !accept_loss {
             return Err(OpenError::TailLost { from, to });
@@ -123,19 +133,22 @@ pub(crate) fn recover(
         ));
     } else if slot.is_none() {
         if !accept_loss {
-            return Err(OpenError::HeadMissing {
-                last: scan.complete_to,
-            });
+            return Err(OpenError::HeadMissing { last: complete_to });
         }
-        let from = scan.complete_to.wrapping_add(1);
+        let from = complete_to.wrapping_add(1);
         lost = Some((from, from, Digest::ZERO));
     }
     if scan.complete_to.wrapping_add(1) == header.first_seq && header.first_seq == 0 {
         return Err(Fault::corrupt(0, "genesis is missing").into());
     }
 
-    let start = start_of_hashing(&header, slot.as_ref(), scan.complete_to);
-    let end = hash_to(&*volume, &header, start, slot.as_ref(), scan.complete_to)?;
+    let (in_volume, end) = match &redo {
+        Some(redo) => (redo.before.clone(), redo.end.clone()),
+        None => {
+            let end = end_of_volume(&*volume, &header, slot.as_ref(), &scan)?;
+            (end.clone(), end)
+        }
+    };
     let mut identity = header.identity;
     identity.incarnation = scan.incarnation;
     let lost = match lost {
@@ -152,13 +165,26 @@ pub(crate) fn recover(
     };
     let sealed = seal.is_some_and(|seal| seal.last_seq == end.seq);
     if scan.present_to > scan.complete_to || scan.gap || scan.torn {
-        remove_after(&*volume, &header, &end)?;
+        remove_after(&*volume, &header, &in_volume)?;
         // Also the frame that was shortened may be another one now.
         scan.streams = self::scan(&*volume, &header)?.streams;
     }
     if !sealed {
         remove_seal(&*volume, end.seq)?;
     }
+    let mut completed = CompletedRoots::default();
+    if let Some(redo) = redo {
+        redo.put(&*volume, |frame, bytes| {
+            scan.bytes += bytes;
+            frame.for_each(|seq, entry| {
+                scan.streams.note_entry(frame, seq, entry);
+                Ok::<(), Fault>(())
+            })
+        })?;
+        completed = redo.completed;
+    }
+    // Before the journal may go.
+    volume.sync().map_err(Fault::at(end.seq))?;
     Ok(Recovered {
         identity,
         volume_first_seq: header.first_seq,
@@ -168,8 +194,60 @@ pub(crate) fn recover(
         end,
         generation: slot.as_ref().map_or(0, |slot| slot.generation),
         lost,
+        completed,
+        size_in_volume: in_volume.frontier.size(),
         volume,
     })
+}
+
+/// What the journal has behind the end of the last volume. Volumes with a gap
+/// are damaged, and nothing can go on from them.
+fn plan_redo(
+    journal: &Found,
+    volume: &dyn Volume,
+    header: &VolumeHeader,
+    slot: Option<&Slot>,
+    scan: &Scan,
+) -> Result<Option<Redo>, Fault> {
+    let records = journal.records(header.identity.log_id);
+    let next = scan.complete_to.wrapping_add(1);
+    if scan.gap || records.iter().all(|it| it.header.last_seq() < next) {
+        return Ok(None);
+    }
+    let before = end_of_volume(volume, header, slot, scan)?;
+    Redo::plan(&records, &before, slot)
+}
+
+fn end_of_volume(
+    volume: &dyn Volume,
+    header: &VolumeHeader,
+    slot: Option<&Slot>,
+    scan: &Scan,
+) -> Result<End, Fault> {
+    let start = start_of_hashing(header, slot, scan.complete_to);
+    hash_to(volume, header, start, slot, scan.complete_to)
+}
+
+/// Puts what only the journal holds into a copy of the last volume; returns how
+/// many events that were.
+pub(crate) fn redo_in_copy(
+    journal: &Found,
+    volume: &dyn Volume,
+    first_seq: u64,
+    slot: Option<&Slot>,
+) -> Result<u64, Fault> {
+    let header = header_of(volume, first_seq)?;
+    if journal.records(header.identity.log_id).is_empty() {
+        return Ok(0);
+    }
+    let scan = scan(volume, &header)?;
+    let Some(redo) = plan_redo(journal, volume, &header, slot, &scan)? else {
+        return Ok(0);
+    };
+    remove_after(volume, &header, &redo.before)?;
+    remove_seal(volume, redo.end.seq)?;
+    redo.put(volume, |_, _| Ok(()))?;
+    Ok(redo.end.seq.wrapping_sub(redo.before.seq))
 }
 
 /// The incarnation of a log that goes on after `current`.
@@ -186,16 +264,20 @@ fn last_volume(
     let Some(&first_seq) = volumes.last() else {
         return Err(Fault::corrupt(0, "the log has no volume"));
     };
-    let at = Fault::at(first_seq);
-    let volume = backend.open(first_seq).map_err(&at)?;
-    let bytes = volume.value(keys::HEADER).map_err(&at)?;
+    let volume = backend.open(first_seq).map_err(Fault::at(first_seq))?;
+    let header = header_of(&*volume, first_seq)?;
+    Ok((volume, header))
+}
+
+fn header_of(volume: &dyn Volume, first_seq: u64) -> Result<VolumeHeader, Fault> {
+    let bytes = volume.value(keys::HEADER).map_err(Fault::at(first_seq))?;
     let bytes = bytes.ok_or_else(|| Fault::corrupt(first_seq, "volume has no header"))?;
     let header = VolumeHeader::parse(&bytes).map_err(|bad| Fault::from((first_seq, bad)))?;
     if header.first_seq != first_seq {
         let what = "volume stands under another sequence's name";
         return Err(Fault::corrupt(first_seq, what));
     }
-    Ok((volume, header))
+    Ok(header)
 }
 
 fn read_seal(volume: &dyn Volume, first_seq: u64) -> Result<Option<Seal>, Fault> {

@@ -1,7 +1,7 @@
 //! What the log's handles, its threads and its readers share.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::thread::{self, ThreadId};
 
 use parking_lot::{Condvar, Mutex};
@@ -39,18 +39,16 @@ pub struct Head {
     pub incarnation: u32,
 }
 
-/// An end of the log as it was written.
+/// An end of the log, in frames.
 #[derive(Clone)]
 pub(crate) struct Written {
-    /// The volume to sync for it; what is in earlier ones is synced already.
+    /// The volume that holds it; earlier ones are sealed and synced.
     pub(crate) volume: Arc<dyn Volume>,
     pub(crate) volume_first_seq: u64,
     pub(crate) seq: u64,
     pub(crate) time: u64,
     pub(crate) chain_hash: Digest,
     pub(crate) frontier: Frontier,
-    /// How much of the backlog it is.
-    pub(crate) bytes: usize,
 }
 
 impl Written {
@@ -74,14 +72,12 @@ pub(crate) struct Shared {
     /// The end of the log. A plain lock: it is held for less than a
     /// microsecond per event, by appenders and once per sync.
     pub(crate) numbering: Mutex<Numbering>,
-    /// The writer waits here for something to do.
+    /// The journal's thread waits here for something to do.
     pub(crate) work: Condvar,
-    /// The syncer waits here for something to sync.
-    pub(crate) handed_over: Condvar,
     /// Appenders wait here when too much waits for the disk.
     pub(crate) room: Condvar,
-    /// Whoever asked for a volume to be sealed waits here.
-    pub(crate) sealed: Condvar,
+    /// Whoever asked for the journal to be emptied waits here.
+    pub(crate) erased: Condvar,
     /// What maintenance has recorded and not done; locked for as long as
     /// maintenance is at work, of which there is one at a time.
     pub(crate) unfinished: Mutex<Asked>,
@@ -100,13 +96,6 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    /// Makes a synced end of the log the head.
-    pub(crate) fn publish(&self, synced: &Written) {
-        *self.published.lock() = synced.clone();
-        self.active_first_seq
-            .store(synced.volume_first_seq, Ordering::Relaxed);
-    }
-
     /// Ends the log after a failure: nothing more is taken or acknowledged.
     pub(crate) fn poison(&self, reason: &str) {
         tracing::error!(reason, "the log is poisoned");
@@ -117,8 +106,7 @@ impl Shared {
         let _numbering = self.numbering.lock();
         self.work.notify_all();
         self.room.notify_all();
-        self.handed_over.notify_all();
-        self.sealed.notify_all();
+        self.erased.notify_all();
     }
 
     /// Counts the calling thread among the log's own.
@@ -138,7 +126,16 @@ impl Shared {
         self.store.close();
     }
 
+    /// The durable end of the log. Of a poisoned log, what can be read of it.
     pub(crate) fn head(&self) -> Head {
-        self.published.lock().head(self.identity.incarnation)
+        self.end().head(self.identity.incarnation)
+    }
+
+    /// The durable end of the log, which can be read.
+    pub(crate) fn end(&self) -> Written {
+        let progress = &self.progress;
+        // A failure is no reason to say less than is known.
+        let _ = progress.framing.wait_readable(progress.durable());
+        self.published.lock().clone()
     }
 }

@@ -6,6 +6,7 @@ use parking_lot::MutexGuard;
 
 use super::EventLog;
 use super::numbering::Numbering;
+use super::progress::Progress;
 use super::shared::Shared;
 use crate::batch::Batch;
 use crate::error::{AppendError, Fault, ReadError};
@@ -44,41 +45,41 @@ impl EventLog {
     /// Reads a stream backwards from a version, or from the end of what is
     /// durable if that is before it ([`u64::MAX`] always is behind it).
     pub fn read_stream_back(&self, stream: &str, from_version: u64) -> BackwardStreamReader {
-        let store = Arc::clone(&self.shared().store);
-        BackwardStreamReader::new(store, self.durable(), stream, from_version)
+        let shared = self.shared();
+        let (store, progress) = (Arc::clone(&shared.store), Arc::clone(&shared.progress));
+        BackwardStreamReader::new(store, progress, stream, from_version)
     }
 
     /// The version of a stream's last durable event; `None` if it has none.
     pub fn stream_version(&self, stream: &str) -> Result<Option<u64>, ReadError> {
-        Ok(stream_version(
-            &self.shared().store,
-            self.durable(),
-            stream,
-        )?)
+        let shared = self.shared();
+        Ok(stream_version(&shared.store, &shared.progress, stream)?)
     }
 
     /// The sequence of the first durable event whose time is `time` or later,
     /// in microseconds since the epoch; `None` if there is none yet.
     pub fn seq_at_time(&self, time: u64) -> Result<Option<u64>, ReadError> {
-        Ok(self.shared().store.first_at_time(time, self.durable())?)
+        let durable = self.shared().progress.readable()?;
+        Ok(self.shared().store.first_at_time(time, durable)?)
     }
 
     /// Reads forwards from the first event whose time is `time` or later, in
     /// microseconds since the epoch. If there is none yet, the reader waits for
     /// it: what becomes durable before is passed over.
     pub fn read_time(&self, time: u64) -> Result<Reader, ReadError> {
-        let durable = self.durable();
+        let durable = self.shared().progress.readable()?;
         let seq = self.shared().store.first_at_time(time, durable)?;
         Ok(self.read(seq.unwrap_or(durable + 1)).not_before(time))
     }
 }
 
-/// The version of a stream's last event up to `durable`.
+/// The version of a stream's last durable event.
 pub(crate) fn stream_version(
     store: &Arc<Store>,
-    durable: u64,
+    progress: &Arc<Progress>,
     stream: &str,
 ) -> Result<Option<u64>, Fault> {
+    let durable = progress.readable()?;
     let newest = store.newest_part(&StreamName::new(stream))?;
     let Some(part) = newest else {
         return Ok(None);
@@ -86,7 +87,8 @@ pub(crate) fn stream_version(
     if part.last_seq <= durable {
         return Ok(Some(part.last_version));
     }
-    let mut back = BackwardStreamReader::new(Arc::clone(store), durable, stream, u64::MAX);
+    let mut back =
+        BackwardStreamReader::new(Arc::clone(store), Arc::clone(progress), stream, u64::MAX);
     let last = back.step()?;
     Ok(last.map(|event| event.stream_version()))
 }

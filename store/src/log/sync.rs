@@ -1,161 +1,105 @@
 //! The two threads of a log.
 //!
 //! ```text
-//!                 take                hand over              sync
-//!   pending ─────────────► writer ─ ─ ─ ─ ─ ─ ─ ─► syncer ─────────► watermark
-//!             frames, tree        └─ sync itself ─────────────────►
+//!                take            write, sync
+//!   pending ───────────► journal ───────────► durable ──► tickets, watchers
+//!                                    │
+//!                                    └──► queue ──► frames, tree ──► readable
 //! ```
 //!
-//! The writer takes all that is pending and turns it into frames. With nothing
-//! else to do it then syncs itself; if enough more is pending meanwhile, or a
-//! sync is running, it hands over and goes on with the next frames while the
-//! device works. What is handed over while a sync is running waits, and is
-//! replaced by what is handed over later: one sync serves everything before
-//! it. No timer delays a sync.
+//! This one takes all that is pending, makes it durable in the journal, and
+//! hands it to the [`framer`](super::framer). One sync serves everything that
+//! came while the one before it ran; no timer delays it.
 //!
-//! The head file is written behind, at most [`HEAD_DELAY`] after the first
-//! sync that it does not name, and when the log closes.
-//!
-//! All coordination is under the numbering lock, which these threads never hold
-//! over I/O.
+//! No thread holds the numbering lock over I/O.
 
 use std::sync::atomic::Ordering;
 use std::thread;
-use std::time::{Duration, Instant};
-
-use parking_lot::Mutex;
 
 use crate::backend::BackendError;
+use crate::backend::journal::Journal;
 use crate::error::AppendError;
 use crate::fault::{fault, fault_io};
+use crate::format::journal::RecordHeader;
+use crate::log::framer::Framer;
+use crate::log::framing::Ended;
 use crate::log::head_file::HeadFile;
 use crate::log::numbering::Pending;
-use crate::log::shared::{Shared, Written};
+use crate::log::shared::Shared;
 use crate::log::writer::Writer;
 
-/// How far the head file may be behind what is durable.
-const HEAD_DELAY: Duration = Duration::from_millis(10);
-
-/// Pending bytes that are worth writing while a sync is running. Fewer wait
-/// for its end, so that many small appends share frames.
-pub(crate) const WRITE_AHEAD_BYTES: usize = 256 * 1024;
-
 /// Runs until the log is closed or a write fails.
-pub(crate) fn run(shared: &Shared, mut writer: Writer, head_file: HeadFile) {
+pub(crate) fn run(shared: &Shared, writer: Writer, head_file: HeadFile) {
     shared.enlist_thread();
-    let syncer = Mutex::new(Syncer {
-        last: writer.written(),
+    let framing = &shared.progress.framing;
+    let mut journal = shared.store.backend.journal();
+    if journal.is_none() {
+        framing.be_eager();
+    }
+    let framer = Framer {
+        shared,
+        writer,
         head_file,
-    });
+        journaled: journal.is_some(),
+    };
     thread::scope(|scope| {
-        // Within the scope, which is left only when the helper has ended, and
-        // it ends only when it is told.
+        // Within the scope, which is left only when the other thread has
+        // ended, and it ends only when it is told.
         let _guard = PoisonOnPanic(shared);
         let helper = thread::Builder::new()
-            .name("vsm-store-sync".to_owned())
-            .spawn_scoped(scope, || sync_what_is_handed_over(shared, &syncer));
-        let outcome = match helper {
-            Ok(_) => keep_up(shared, &mut writer, &syncer),
-            Err(error) => Err(error.into()),
+            .name("vsm-store-frame".to_owned())
+            .spawn_scoped(scope, || framer.run());
+        let outcome = match &helper {
+            Ok(_) => keep_up(shared, journal.as_mut()),
+            Err(error) => Err(std::io::Error::from(error.kind()).into()),
         };
         // Before `closing` is seen: whoever appends is told why.
         if let Err(error) = &outcome {
             shared.poison(&error.to_string());
         }
-        let mut numbering = shared.numbering.lock();
-        numbering.closing = true;
-        numbering.writer_done = true;
-        drop(numbering);
-        shared.handed_over.notify_one();
+        shared.numbering.lock().closing = true;
+        framing.complete();
+        match helper {
+            // If it panicked, it has poisoned the log.
+            Ok(helper) => drop(helper.join()),
+            Err(_) => framing.end(),
+        }
+        if let Some(journal) = &mut journal
+            && shared.progress.failure().is_none()
+            && let Err(error) = journal.discard()
+        {
+            shared.poison(&error.to_string());
+        }
         // What failed stays the reason.
         shared.progress.fail(AppendError::Closed);
+        let _numbering = shared.numbering.lock();
         shared.room.notify_all();
-        shared.sealed.notify_all();
+        shared.erased.notify_all();
     });
     if shared.close_requested.load(Ordering::Acquire) {
         shared.let_go();
     }
 }
 
-/// Syncs and says so. Locked by whichever thread does it; never by both at a
-/// time, since the writer syncs only while nothing is handed over.
-struct Syncer {
-    last: Written,
-    head_file: HeadFile,
-}
-
-impl Syncer {
-    fn sync(&mut self, shared: &Shared, written: Written) -> Result<(), BackendError> {
-        fault_io!("before-sync");
-        written.volume.sync()?;
-        fault!("after-sync");
-        let seq = written.seq;
-        let mut numbering = shared.numbering.lock();
-        numbering.in_flight_bytes -= written.bytes;
-        let due = *numbering
-            .head_due
-            .get_or_insert_with(|| Instant::now() + HEAD_DELAY);
-        drop(numbering);
-        // Room and head come before the watermark: whoever hears of it finds
-        // them.
-        shared.room.notify_all();
-        shared.publish(&written);
-        self.last = written;
-        shared.progress.advance(seq);
-        if due <= Instant::now() {
-            self.write_head(shared)
-        } else {
-            Ok(())
-        }
-    }
-
-    fn write_head(&mut self, shared: &Shared) -> Result<(), BackendError> {
-        self.head_file.write(&self.last)?;
-        shared.numbering.lock().head_due = None;
-        Ok(())
-    }
-}
-
 enum Next {
     Write,
-    Seal,
-    Head,
+    Erase,
     Close,
 }
 
-fn keep_up(
-    shared: &Shared,
-    writer: &mut Writer,
-    syncer: &Mutex<Syncer>,
-) -> Result<(), BackendError> {
+fn keep_up(shared: &Shared, mut journal: Option<&mut Journal>) -> Result<(), BackendError> {
     let mut taken = Pending::default();
     loop {
-        match take(shared, &mut taken) {
-            Next::Write => {
-                writer.write(&taken)?;
-                seal_if_asked(shared, writer)?;
-                let mut written = writer.written();
-                written.bytes = taken.entries.len();
-                taken.clear();
-                if let Some(written) = hand_over(shared, written) {
-                    syncer.lock().sync(shared, written)?;
-                }
-            }
-            Next::Seal => {
-                seal_if_asked(shared, writer)?;
-                // Lets go of the sealed volume everywhere.
-                syncer.lock().sync(shared, writer.written())?;
-            }
-            Next::Head => syncer.lock().write_head(shared)?,
-            Next::Close => break,
+        let outcome = match take(shared, &mut taken) {
+            Next::Write => write(shared, journal.as_deref_mut(), &mut taken)?,
+            Next::Erase => erase(shared, journal.as_deref_mut())?,
+            Next::Close => return Ok(()),
+        };
+        // Then the framer has failed, and has said why.
+        if outcome == Err(Ended) {
+            return Ok(());
         }
     }
-    if shared.progress.failure().is_none() {
-        let syncer = &mut *syncer.lock();
-        syncer.head_file.write_both(&syncer.last)?;
-        writer.store.tiles.sync();
-    }
-    Ok(())
 }
 
 /// Waits for something to do, and takes what is pending.
@@ -166,97 +110,122 @@ fn take(shared: &Shared, taken: &mut Pending) -> Next {
             return Next::Close;
         }
         let pending = numbering.pending.entries.len();
-        if pending > 0 && (!numbering.syncing || pending >= WRITE_AHEAD_BYTES) {
+        if pending > 0 {
             std::mem::swap(&mut numbering.pending, taken);
-            numbering.in_flight_bytes += pending;
+            numbering.in_flight_bytes = pending;
             return Next::Write;
         }
-        if numbering.seal_asked.is_some() && pending == 0 && !numbering.syncing {
-            return Next::Seal;
+        if numbering.erase_asked {
+            return Next::Erase;
         }
-        if numbering.closing && pending == 0 && !numbering.syncing {
+        if numbering.closing {
             return Next::Close;
         }
-        match numbering.head_due.filter(|_| !numbering.syncing) {
-            Some(due) => {
-                if shared.work.wait_until(&mut numbering, due).timed_out() && !numbering.syncing {
-                    return Next::Head;
-                }
-            }
-            None => shared.work.wait(&mut numbering),
-        }
+        shared.work.wait(&mut numbering);
     }
 }
 
-/// Seals the active volume before it is full if somebody waits for that.
-fn seal_if_asked(shared: &Shared, writer: &mut Writer) -> Result<(), BackendError> {
-    let asked = shared.numbering.lock().seal_asked;
-    let Some(first_seq) = asked else {
-        return Ok(());
+/// Makes what was taken durable and hands it on.
+fn write(
+    shared: &Shared,
+    journal: Option<&mut Journal>,
+    taken: &mut Pending,
+) -> Result<Result<(), Ended>, BackendError> {
+    let framing = &shared.progress.framing;
+    let Some(last) = taken.events.last() else {
+        return Ok(Ok(()));
     };
-    // It may have been sealed since for being full.
-    if writer.volume_first_seq == first_seq && writer.last_seq >= first_seq {
-        writer.roll()?;
+    let header = RecordHeader {
+        log_id: shared.identity.log_id,
+        first_seq: taken.first_seq,
+        count: u32::try_from(taken.events.len()).expect("fewer events than bytes in memory"),
+        len: taken.entries.len() as u64,
+        previous: taken.previous,
+        last: last.hash,
+    };
+    let Some(journal) = journal else {
+        let last = header.last_seq();
+        let durable = framing
+            .push(taken)
+            .and_then(|()| framing.wait_readable(last));
+        make_room(shared);
+        return Ok(durable);
+    };
+    let blocked_by = journal.blocked_by(taken.entries.len());
+    if let Some(seq) = blocked_by
+        && framing.wait_synced(seq).is_err()
+    {
+        return Ok(Err(Ended));
     }
-    shared.numbering.lock().seal_asked = None;
-    shared.sealed.notify_all();
-    Ok(())
-}
-
-/// Leaves the sync to the other thread if there is more to write by now, or
-/// gives it back.
-fn hand_over(shared: &Shared, mut written: Written) -> Option<Written> {
-    let mut numbering = shared.numbering.lock();
-    if !numbering.syncing && numbering.pending.entries.len() < WRITE_AHEAD_BYTES {
-        return Some(written);
-    }
-    if let Some(before) = numbering.handed_over.take() {
-        // Its volume is this one, or was synced when it was sealed.
-        written.bytes += before.bytes;
-    }
-    numbering.handed_over = Some(written);
-    numbering.syncing = true;
-    drop(numbering);
-    shared.handed_over.notify_one();
-    None
-}
-
-/// The syncer's thread.
-fn sync_what_is_handed_over(shared: &Shared, syncer: &Mutex<Syncer>) {
-    let _guard = PoisonOnPanic(shared);
-    shared.enlist_thread();
-    let mut numbering = shared.numbering.lock();
-    loop {
-        if shared.progress.failure().is_some() {
-            return;
+    fault_io!("before-sync");
+    journal.write(&header, &taken.entries)?;
+    fault!("after-sync");
+    let pushed = framing.push(taken);
+    if pushed.is_ok() {
+        if blocked_by.is_some() {
+            // Long before it is this file's turn again.
+            journal
+                .behind()
+                .into_iter()
+                .for_each(|seq| framing.ask_sync(seq));
         }
-        if let Some(written) = numbering.handed_over.take() {
-            drop(numbering);
-            if let Err(error) = syncer.lock().sync(shared, written) {
-                shared.poison(&error.to_string());
-                return;
+        // Room comes before the watermark: whoever hears of it finds it.
+        make_room(shared);
+        shared.progress.advance(header.last_seq());
+    }
+    Ok(pushed)
+}
+
+fn make_room(shared: &Shared) {
+    shared.numbering.lock().in_flight_bytes = 0;
+    shared.room.notify_all();
+}
+
+/// Removes all that the journal holds, once it is durable in the volumes.
+fn erase(
+    shared: &Shared,
+    journal: Option<&mut Journal>,
+) -> Result<Result<(), Ended>, BackendError> {
+    if let Some(journal) = journal {
+        if let Some(last) = journal.last_seq()
+            && shared.progress.framing.wait_synced(last).is_err()
+        {
+            return Ok(Err(Ended));
+        }
+        journal.discard()?;
+    }
+    shared.numbering.lock().erase_asked = false;
+    shared.erased.notify_all();
+    Ok(Ok(()))
+}
+
+impl Shared {
+    /// Has the journal emptied, and waits: no file of it holds any event that
+    /// was appended before.
+    pub(crate) fn erase_journal(&self) -> Result<(), AppendError> {
+        let mut numbering = self.numbering.lock();
+        numbering.erase_asked = true;
+        self.work.notify_one();
+        while numbering.erase_asked {
+            // Under the lock: whoever ends the log says so under it last.
+            if let Some(failure) = self.progress.failure() {
+                return Err(failure);
             }
-            numbering = shared.numbering.lock();
-            continue;
+            self.erased.wait(&mut numbering);
         }
-        if numbering.syncing {
-            numbering.syncing = false;
-            shared.work.notify_one();
-        }
-        if numbering.writer_done {
-            return;
-        }
-        shared.handed_over.wait(&mut numbering);
+        Ok(())
     }
 }
 
 /// Nobody may wait for ever because a thread of the log has a bug.
-struct PoisonOnPanic<'a>(&'a Shared);
+pub(crate) struct PoisonOnPanic<'a>(pub(crate) &'a Shared);
 
 impl Drop for PoisonOnPanic<'_> {
     fn drop(&mut self) {
         if thread::panicking() {
             self.0.poison("a thread of the log panicked");
+            self.0.progress.framing.complete();
+            self.0.progress.framing.end();
         }
     }
 }

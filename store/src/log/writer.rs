@@ -98,10 +98,15 @@ impl Writer {
             }
         }
         self.finish_frame(pending, &mut open)?;
-        // Derived, and so neither synced nor a reason to fail.
+        self.write_tiles();
+        Ok(())
+    }
+
+    /// Writes what was completed of the tree. It is derived, and so neither
+    /// synced nor a reason to fail.
+    pub(crate) fn write_tiles(&mut self) {
         let size = self.frontier.size();
         self.store.tiles.write(&mut self.completed, size);
-        Ok(())
     }
 
     /// Notes the streams of a frame that was written.
@@ -184,8 +189,7 @@ impl Writer {
         };
         self.volume.put(keys::SEAL, &seal.encode())?;
         self.volume.sync()?;
-        let size = self.frontier.size();
-        self.store.tiles.write(&mut self.completed, size);
+        self.write_tiles();
         self.store.tiles.sync();
         Ok(())
     }
@@ -244,7 +248,7 @@ impl Writer {
         Ok(())
     }
 
-    /// The end of the log as it now is, to be synced.
+    /// The end of the log as it now is.
     pub(crate) fn written(&self) -> Written {
         Written {
             volume: Arc::clone(&self.volume),
@@ -253,7 +257,6 @@ impl Writer {
             time: self.last_time,
             chain_hash: self.last_hash,
             frontier: self.frontier.clone(),
-            bytes: 0,
         }
     }
 }

@@ -111,7 +111,7 @@ impl EventLog {
         let shared = self.shared();
         // Nothing is rewritten or dropped while it is copied.
         let _one_at_a_time = shared.unfinished.lock();
-        let end = shared.published.lock().clone();
+        let end = shared.end();
         let target = Target::open(to.as_ref(), self, &end)?;
         let mut running = Running {
             shared,

@@ -53,12 +53,33 @@ pub(crate) fn at_open(
         }
     };
     let asked = asked_for(store, from, last_seq)?;
-    match finish(store, &asked, compress, &mut |_| seal()) {
+    match finish(store, &asked, compress, &mut Opening(seal)) {
         Ok(_) => Ok(Asked::default()),
         Err(fault) => {
             tracing::error!(?fault, "what maintenance was at work on can't be finished");
             Ok(asked)
         }
+    }
+}
+
+/// The log whose maintenance it is.
+pub(crate) trait Host {
+    /// Seals the volume that starts at `first_seq` if it is being written.
+    fn seal(&mut self, first_seq: u64) -> Result<(), Fault>;
+    /// Removes everything that was appended so far from the journal.
+    fn erase_journal(&mut self) -> Result<(), Fault>;
+}
+
+/// A log that is being opened: nobody writes, and it has no journal yet.
+struct Opening<'a>(&'a mut dyn FnMut() -> Result<(), Fault>);
+
+impl Host for Opening<'_> {
+    fn seal(&mut self, _first_seq: u64) -> Result<(), Fault> {
+        (self.0)()
+    }
+
+    fn erase_journal(&mut self) -> Result<(), Fault> {
+        Ok(())
     }
 }
 
@@ -96,7 +117,7 @@ pub(crate) fn finish(
     store: &Store,
     asked: &Asked,
     compress: bool,
-    seal: &mut dyn FnMut(u64) -> Result<(), Fault>,
+    host: &mut dyn Host,
 ) -> Result<u64, Fault> {
     drop_before(store, asked.first_kept)?;
     let mut by_volume: BTreeMap<u64, BTreeSet<u64>> = BTreeMap::new();
@@ -112,7 +133,7 @@ pub(crate) fn finish(
             continue;
         }
         if store.active_first_seq() == Some(first_seq) {
-            seal(first_seq)?;
+            host.seal(first_seq)?;
             fault!("redact-after-seal");
         }
         rewrite(store, first_seq, seqs, compress)?;
@@ -120,6 +141,7 @@ pub(crate) fn finish(
     }
     let at = Fault::at(0);
     store.backend.clean().map_err(&at)?;
+    host.erase_journal()?;
     fault!("before-intent-removed");
     store.backend.set_intent(None).map_err(&at)?;
     Ok(rewritten)

@@ -54,6 +54,8 @@ impl EventLog {
         let mut unfinished = shared.unfinished.lock();
         go_on(shared, &mut unfinished).map_err(PruneError::Unfinished)?;
 
+        // Volumes that what is durable already would seal count as well.
+        shared.progress.readable().map_err(ReadError::from)?;
         let volumes = shared.store.volumes();
         let first = self.first_seq();
         let boundary = volumes

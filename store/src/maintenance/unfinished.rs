@@ -7,9 +7,10 @@ use crate::fault::{fault, fault_io};
 use crate::format::entry::Draft;
 use crate::format::header::RecordKind;
 use crate::log::EventLog;
+use crate::log::framing::Ended;
 use crate::log::shared::Shared;
 use crate::log::ticket::Ticket;
-use crate::maintenance::finish::{Asked, finish};
+use crate::maintenance::finish::{Asked, Host, finish};
 use crate::maintenance::intent;
 
 impl EventLog {
@@ -28,8 +29,8 @@ pub(crate) fn go_on(shared: &Shared, asked: &mut Asked) -> Result<u64, ReadError
     if asked.is_nothing() {
         return Ok(0);
     }
-    let mut seal = |first_seq| seal_active(shared, first_seq);
-    let rewritten = finish(&shared.store, asked, shared.options.compress, &mut seal)?;
+    let mut running = Running(shared);
+    let rewritten = finish(&shared.store, asked, shared.options.compress, &mut running)?;
     *asked = Asked::default();
     Ok(rewritten)
 }
@@ -71,18 +72,22 @@ pub(crate) fn append_records(
     Ok(ticket)
 }
 
-/// Has the writer seal the volume that it is writing, and waits.
-fn seal_active(shared: &Shared, first_seq: u64) -> Result<(), Fault> {
-    let mut numbering = shared.numbering.lock();
-    while shared.store.active_first_seq() == Some(first_seq) {
-        // Under the lock: whoever ends the writer says so under it first.
-        if numbering.writer_done || shared.progress.failure().is_some() {
-            let reason = shared.progress.failure().unwrap_or(AppendError::Closed);
-            return Err(Fault::Io(std::io::Error::other(reason)));
-        }
-        numbering.seal_asked = Some(first_seq);
-        shared.work.notify_one();
-        shared.sealed.wait(&mut numbering);
+/// What a log that is running does for its maintenance.
+struct Running<'a>(&'a Shared);
+
+impl Host for Running<'_> {
+    fn seal(&mut self, first_seq: u64) -> Result<(), Fault> {
+        let progress = &self.0.progress;
+        let active = || self.0.store.active_first_seq() == Some(first_seq);
+        let sealed = progress.framing.wait_sealed(first_seq, active);
+        sealed.map_err(|Ended| over(progress.failure().unwrap_or(AppendError::Closed)))
     }
-    Ok(())
+
+    fn erase_journal(&mut self) -> Result<(), Fault> {
+        self.0.erase_journal().map_err(over)
+    }
+}
+
+fn over(reason: AppendError) -> Fault {
+    Fault::Io(std::io::Error::other(reason))
 }

@@ -13,7 +13,7 @@ use tempfile::TempDir;
 use crate::backend::sled::{INTENT_FILE, read_head};
 use crate::backend::sled_volume::SledVolume;
 use crate::backend::volume_name::{list_volumes, volume_path};
-use crate::backend::{Backend, BackendError, Change, Fill, ReadAt, Volume, index_files};
+use crate::backend::{Backend, BackendError, Change, Fill, ReadAt, Volume, index_files, journal};
 use crate::format::slot::SLOT_LEN;
 use crate::tree::Tiles;
 
@@ -164,6 +164,14 @@ impl Backend for CopyBackend {
     }
 
     fn write_head(&self, _slot: usize, _bytes: &[u8; SLOT_LEN]) -> Result<(), BackendError> {
+        Err(read_only())
+    }
+
+    fn journaled(&self) -> Result<Vec<Vec<u8>>, BackendError> {
+        Ok(journal::read(&self.dir)?)
+    }
+
+    fn remove_journal(&self) -> Result<(), BackendError> {
         Err(read_only())
     }
 

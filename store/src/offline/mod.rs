@@ -122,17 +122,20 @@ impl OfflineLog {
         self.head
     }
 
+    pub(crate) fn progress(&self) -> Arc<Progress> {
+        Arc::new(Progress::new(self.head.seq))
+    }
+
     /// Reads forwards from a sequence to the end, hashing and comparing.
     pub fn read(&self, from_seq: u64) -> Reader {
-        let progress = Arc::new(Progress::new(self.head.seq));
-        Reader::new(Arc::clone(&self.store), progress, from_seq).hashed(true)
+        Reader::new(Arc::clone(&self.store), self.progress(), from_seq).hashed(true)
     }
 
     /// Reads backwards from a sequence, or from the end if that is before it,
     /// hashing and comparing all events of the frames that are read.
     pub fn read_back(&self, from_seq: u64) -> BackwardReader {
         let from_seq = from_seq.min(self.head.seq);
-        BackwardReader::new(Arc::clone(&self.store), from_seq).hashed(true)
+        BackwardReader::new(Arc::clone(&self.store), self.progress(), from_seq).hashed(true)
     }
 
     /// Reads one event; `None` if it is behind the end.

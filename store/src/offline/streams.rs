@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use super::OfflineLog;
 use crate::error::ReadError;
-use crate::log::progress::Progress;
 use crate::log::streams::stream_version;
 use crate::reader::Reader;
 use crate::stream_reader::{BackwardStreamReader, StreamReader};
@@ -13,20 +12,25 @@ impl OfflineLog {
     /// Like [`EventLog::read_stream`](crate::EventLog::read_stream), hashing
     /// and comparing all events of the frames that are read.
     pub fn read_stream(&self, stream: &str, from_version: u64) -> StreamReader {
-        let progress = Arc::new(Progress::new(self.last_seq()));
-        StreamReader::new(Arc::clone(&self.store), progress, stream, from_version).hashed(true)
+        StreamReader::new(
+            Arc::clone(&self.store),
+            self.progress(),
+            stream,
+            from_version,
+        )
+        .hashed(true)
     }
 
     /// Like [`EventLog::read_stream_back`](crate::EventLog::read_stream_back),
     /// hashing and comparing all events of the frames that are read.
     pub fn read_stream_back(&self, stream: &str, from_version: u64) -> BackwardStreamReader {
         let store = Arc::clone(&self.store);
-        BackwardStreamReader::new(store, self.last_seq(), stream, from_version).hashed(true)
+        BackwardStreamReader::new(store, self.progress(), stream, from_version).hashed(true)
     }
 
     /// The version of a stream's last event; `None` if it has none.
     pub fn stream_version(&self, stream: &str) -> Result<Option<u64>, ReadError> {
-        Ok(stream_version(&self.store, self.last_seq(), stream)?)
+        Ok(stream_version(&self.store, &self.progress(), stream)?)
     }
 
     /// The sequence of the first event whose time is `time` or later, in

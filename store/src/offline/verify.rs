@@ -27,6 +27,8 @@ use crate::error::{Fault, OpenError};
 use crate::format::FORMAT_VERSION;
 use crate::format::slot::{Slot, SlotError};
 use crate::log::identity::LogIdentity;
+use crate::log::recover::redo_in_copy;
+use crate::log::redo::Found;
 use crate::maintenance::check::{Maintenance, leftovers, not_pruned};
 use crate::snapshot::SnapshotShelf;
 
@@ -111,10 +113,7 @@ type Outcome = Result<Checked, Fault>;
 /// there.
 pub fn verify(dir: impl AsRef<Path>, options: &VerifyOptions) -> Result<VerifyReport, VerifyError> {
     let dir = dir.as_ref();
-    let _lock = look(dir).map_err(|error| match error {
-        OpenError::Io(error) => VerifyError::Io(error),
-        other => VerifyError::Open(other),
-    })?;
+    let _lock = look(dir).map_err(into_verify_error)?;
     let mut notes = Vec::new();
     let slots = read_slots(dir, &mut notes)?;
     notes.extend(SnapshotShelf::directory(dir).damaged()?);
@@ -122,11 +121,19 @@ pub fn verify(dir: impl AsRef<Path>, options: &VerifyOptions) -> Result<VerifyRe
     notes.extend(strays(dir, &volumes)?);
     notes.extend(leftovers(dir)?);
     let tiles = TileCheck::new(dir);
-    let outcomes = check_all(dir, &volumes, &slots, &tiles, options);
     let backend = CopyBackend::new(dir, options.scratch.clone());
+    let journal = Found::read(&backend).map_err(into_verify_error)?;
+    let outcomes = check_all((&backend, &journal), &volumes, &slots, &tiles, options);
     let mut report = join(&volumes, outcomes, &slots, notes, &backend)?;
     report.notes.extend(tiles.notes(report.last_seq + 1)?);
     Ok(report)
+}
+
+fn into_verify_error(error: OpenError) -> VerifyError {
+    match error {
+        OpenError::Io(error) => VerifyError::Io(error),
+        other => VerifyError::Open(other),
+    }
 }
 
 fn read_slots(dir: &Path, notes: &mut Vec<String>) -> Result<Vec<Slot>, VerifyError> {
@@ -158,7 +165,7 @@ fn read_slots(dir: &Path, notes: &mut Vec<String>) -> Result<Vec<Slot>, VerifyEr
 }
 
 fn check_all(
-    dir: &Path,
+    (backend, journal): (&CopyBackend, &Found),
     volumes: &[u64],
     slots: &[Slot],
     tiles: &TileCheck,
@@ -166,7 +173,6 @@ fn check_all(
 ) -> Vec<Option<Outcome>> {
     let outcomes: Mutex<Vec<Option<Outcome>>> = Mutex::new(volumes.iter().map(|_| None).collect());
     let (turn, events, done) = (AtomicUsize::new(0), AtomicU64::new(0), AtomicU64::new(0));
-    let backend = CopyBackend::new(dir, options.scratch.clone());
     let tell = || {
         if let Some(call) = &options.on_progress {
             call(VerifyProgress {
@@ -189,7 +195,9 @@ fn check_all(
             let Some(&first_seq) = volumes.get(index) else {
                 break;
             };
-            let outcome = check_one(&backend, first_seq, slots, tiles, &count);
+            // Only the last volume is behind the journal.
+            let journal = (index + 1 == volumes.len()).then_some(journal);
+            let outcome = check_one((backend, journal), first_seq, slots, tiles, &count);
             outcomes.lock()[index] = Some(outcome);
             done.fetch_add(1, Ordering::Relaxed);
             tell();
@@ -206,7 +214,7 @@ fn check_all(
 
 /// Checks one volume; sled may panic on what is corrupt.
 fn check_one(
-    backend: &CopyBackend,
+    (backend, journal): (&CopyBackend, Option<&Found>),
     first_seq: u64,
     slots: &[Slot],
     tiles: &TileCheck,
@@ -214,7 +222,11 @@ fn check_one(
 ) -> Outcome {
     let work = AssertUnwindSafe(|| {
         let volume = backend.open(first_seq).map_err(Fault::at(first_seq))?;
+        let slot = slots.iter().max_by_key(|slot| slot.generation);
+        let redone = journal.map(|journal| redo_in_copy(journal, &*volume, first_seq, slot));
         let mut checked = check(&*volume, first_seq, slots, tiles, count)?;
+        // What is wrong with the volume itself comes first.
+        checked.journaled = redone.transpose()?.unwrap_or(0);
         if let Some(expected) = checked.index_checksum {
             checked.index_note = damage(backend, first_seq, &expected)?;
         }
@@ -380,6 +392,12 @@ impl Joined {
         }
         if slots.iter().any(|slot| slot.log_id != self.identity.log_id) {
             return Err(Fault::corrupt(0, "the head file belongs to another log").into());
+        }
+        if last.journaled > 0 {
+            let count = last.journaled;
+            notes.push(format!(
+                "the last {count} events are in the journal and not yet in a volume"
+            ));
         }
         if last.incomplete > 0 {
             let (count, seq) = (last.incomplete, last.end.seq);
