@@ -1,10 +1,13 @@
 //! Events on their way into the log.
 //!
-//! A [`Batch`] encodes and hashes each event as it is pushed, on the caller's
-//! thread and outside every lock. Numbering then copies the bytes once and
-//! hashes 128 bytes per event.
+//! A [`Batch`] encodes events as they are pushed, and hashes them some at a
+//! time, which is faster than one by one: on the caller's thread and outside
+//! every lock. The last few are hashed when they are appended. Numbering then
+//! copies the bytes once and hashes 128 bytes per event.
 
-use crate::digest::Digest;
+mod mark;
+
+use crate::digest::{Content, Digest, LANES, body_commitment, digests};
 use crate::error::EventError;
 use crate::expected::{Condition, ExpectedVersion};
 use crate::format::descriptor::{DESCRIPTOR_FIXED, META_BYTES_MAX, NAME_BYTES_MAX};
@@ -13,9 +16,13 @@ use crate::format::header::RecordKind;
 use crate::log::key_window::{KeyHash, key_hash};
 use crate::salt;
 
+pub(crate) use mark::{Digests, Mark};
+
 /// The most conditions that a batch may have; each costs a look-up while
 /// everyone else who appends waits.
 pub const CONDITIONS_MAX: usize = 1024;
+/// Events of so many bytes together are hashed while they are in the cache.
+const UNHASHED_BYTES_MAX: usize = 64 * 1024;
 /// The most bytes that a batch reserves ahead.
 const RESERVED_BYTES_MAX: usize = 64 * 1024 * 1024;
 
@@ -55,6 +62,9 @@ pub struct Batch {
     /// Encoded entries, unnumbered, one after the other.
     pub(crate) entries: Vec<u8>,
     pub(crate) marks: Vec<Mark>,
+    /// How many events, from the first on, are hashed; less than [`LANES`] are
+    /// not.
+    hashed: usize,
     pub(crate) longest_body: usize,
     pub(crate) keys: Vec<BatchKey>,
     pub(crate) conditions: Vec<Condition>,
@@ -66,19 +76,6 @@ pub(crate) struct BatchKey {
     pub(crate) hash: KeyHash,
     /// The event.
     pub(crate) index: usize,
-}
-
-/// What numbering needs to know of an encoded entry.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Mark {
-    pub(crate) start: usize,
-    pub(crate) end: usize,
-    pub(crate) stream_start: usize,
-    pub(crate) stream_len: u8,
-    pub(crate) kind: RecordKind,
-    pub(crate) body_len: u32,
-    pub(crate) descriptor: Digest,
-    pub(crate) body: Digest,
 }
 
 impl Batch {
@@ -104,6 +101,7 @@ impl Batch {
     pub fn clear(&mut self) {
         self.entries.clear();
         self.marks.clear();
+        self.hashed = 0;
         self.longest_body = 0;
         self.keys.clear();
         self.conditions.clear();
@@ -146,7 +144,7 @@ impl Batch {
         self.entries.len()
     }
 
-    /// Encodes and hashes an event. On an error the batch is unchanged.
+    /// Encodes an event. On an error the batch is unchanged.
     pub fn push(&mut self, event: &NewEvent<'_>) -> Result<(), EventError> {
         name_fits("stream", event.stream.as_bytes())?;
         name_fits("type", event.kind.as_bytes())?;
@@ -176,7 +174,11 @@ impl Batch {
     /// no such event or it has no body.
     pub fn body_commitment(&self, index: usize) -> Option<Digest> {
         let mark = self.marks.get(index)?;
-        (mark.body_len > 0).then_some(mark.body)
+        let unhashed = mark.content(&self.entries).body;
+        match unhashed.filter(|_| index >= self.hashed) {
+            Some((salt, body)) => Some(body_commitment(salt, body)),
+            None => (mark.body_len > 0).then_some(mark.digests.1),
+        }
     }
 
     pub(crate) fn push_draft(&mut self, draft: &Draft<'_>) -> Result<(), EventError> {
@@ -194,11 +196,59 @@ impl Batch {
             });
         }
         let start = self.entries.len();
-        let digests = entry::encode(&mut self.entries, draft);
+        let descriptor = entry::encode_unhashed(&mut self.entries, draft);
         self.longest_body = self.longest_body.max(body_len);
-        let body_len = u32::try_from(body_len).expect("the hard limit fits 32 bits");
-        self.mark(start, draft, body_len, digests);
+        self.marks.push(Mark {
+            start,
+            end: self.entries.len(),
+            stream_start: descriptor + DESCRIPTOR_FIXED,
+            stream_len: u8::try_from(draft.stream.len()).expect("names are checked"),
+            kind: draft.kind,
+            body_len: u32::try_from(body_len).expect("the hard limit fits 32 bits"),
+            has_body: body_len > 0,
+            digests: Digests::default(),
+        });
+        let from = self.marks[self.hashed].start;
+        if self.marks.len() - self.hashed == LANES
+            || self.entries.len() - from >= UNHASHED_BYTES_MAX
+        {
+            self.hash();
+        }
         Ok(())
+    }
+
+    /// Hashes the events that are not.
+    fn hash(&mut self) {
+        let (unhashed, count) = self.unhashed();
+        for (mark, digests) in self.marks[self.hashed..].iter_mut().zip(&unhashed[..count]) {
+            mark.digests = *digests;
+            if mark.has_body {
+                entry::commit(&mut self.entries[mark.start..], &digests.1);
+            }
+        }
+        self.hashed = self.marks.len();
+    }
+
+    /// The digests of the last events, which are not hashed yet, and how many
+    /// there are.
+    fn unhashed(&self) -> ([Digests; LANES], usize) {
+        let marks = &self.marks[self.hashed..];
+        let mut contents = [Content::default(); LANES];
+        for (content, mark) in contents.iter_mut().zip(marks) {
+            *content = mark.content(&self.entries);
+        }
+        let mut found = [Digests::default(); LANES];
+        digests(&contents[..marks.len()], &mut found);
+        (found, marks.len())
+    }
+
+    /// The digests of the events that are not hashed yet, which are the last.
+    pub(crate) fn tail(&self) -> Vec<Digests> {
+        if self.hashed == self.marks.len() {
+            return Vec::new();
+        }
+        let (unhashed, count) = self.unhashed();
+        unhashed[..count].to_vec()
     }
 
     /// Adds an event whose body was removed before; `draft` has none.
@@ -216,13 +266,9 @@ impl Batch {
         if len > max {
             return Err(EventError::MetaTooLong { len, max });
         }
+        self.hash();
         let start = self.entries.len();
         let digest = entry::encode_removed(&mut self.entries, draft, body_len, &commitment);
-        self.mark(start, draft, body_len, (digest, commitment));
-        Ok(())
-    }
-
-    fn mark(&mut self, start: usize, draft: &Draft<'_>, body_len: u32, digests: (Digest, Digest)) {
         let names = start + entry::descriptor_start(&self.entries[start..]) + DESCRIPTOR_FIXED;
         self.marks.push(Mark {
             start,
@@ -231,16 +277,11 @@ impl Batch {
             stream_len: u8::try_from(draft.stream.len()).expect("names are checked"),
             kind: draft.kind,
             body_len,
-            descriptor: digests.0,
-            body: digests.1,
+            has_body: false,
+            digests: (digest, commitment),
         });
-    }
-}
-
-impl Mark {
-    /// The event's stream, out of its batch's entries.
-    pub(crate) fn stream<'a>(&self, entries: &'a [u8]) -> &'a [u8] {
-        &entries[self.stream_start..self.stream_start + usize::from(self.stream_len)]
+        self.hashed = self.marks.len();
+        Ok(())
     }
 }
 
@@ -259,7 +300,7 @@ pub(crate) fn name_fits(what: &'static str, name: &[u8]) -> Result<(), EventErro
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::digest::body_commitment;
+    use crate::digest::descriptor_digest;
 
     const EVENT: NewEvent<'_> = NewEvent {
         stream: "s",
@@ -329,5 +370,30 @@ mod tests {
             (commitment(2), commitment(3), commitment(4)),
             (None, None, None)
         );
+    }
+
+    #[test]
+    fn a_batch_of_any_length_has_the_digests_of_its_events() {
+        let long = [7; UNHASHED_BYTES_MAX];
+        for count in 1..3 * LANES {
+            let mut batch = Batch::new();
+            for n in 0..count {
+                let body = [None, Some(&b"body"[..]), Some(&long[..n * 50])][n % 3];
+                let body = body.filter(|_| n != 20).or(Some(&long));
+                let event = NewEvent { body, ..EVENT };
+                batch.push(&event).expect("the event fits");
+            }
+            let tail = batch.tail();
+            let hashed = batch.marks[..count - tail.len()].iter();
+            let digests: Vec<_> = hashed.map(|mark| mark.digests).chain(tail).collect();
+            for (index, mark) in batch.marks.iter().enumerate() {
+                let content = mark.content(&batch.entries);
+                let commitment = content.body.map(|(salt, body)| body_commitment(salt, body));
+                assert_eq!(batch.body_commitment(index), commitment);
+                let descriptor = descriptor_digest(content.descriptor);
+                let expected = (descriptor, commitment.unwrap_or_default());
+                assert_eq!(digests[index], expected, "{index} of {count}");
+            }
+        }
     }
 }

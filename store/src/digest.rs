@@ -5,12 +5,18 @@
 //! The context keys are derived once per process: a 128-byte header then costs
 //! two compressions and nothing else.
 
+mod compress;
+mod many;
+
 use std::fmt;
 use std::str::FromStr;
 use std::sync::LazyLock;
 
 use blake3::Hasher;
 use blake3::hazmat::{ContextKey, HasherExt, hash_derive_key_context};
+
+pub(crate) use compress::{BLOCK_LEN, LANES};
+pub(crate) use many::{Content, chain_end, chain_starts, digests};
 
 /// Context of the chain hash, over the 128 header bytes. Frozen.
 pub(crate) const CHAIN_CONTEXT: &str = "vsm-store v1 chain hash of an event header";

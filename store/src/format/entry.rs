@@ -236,43 +236,54 @@ pub(crate) struct Draft<'a> {
     pub(crate) body: Option<(&'a [u8; 16], &'a [u8])>,
 }
 
-/// Appends an unnumbered entry to `out` and returns its descriptor's digest
-/// and its body's commitment. Lengths were checked by the caller.
-pub(crate) fn encode(out: &mut Vec<u8>, draft: &Draft<'_>) -> (Digest, Digest) {
+/// Appends an unnumbered entry to `out`, whose commitment is still zeros.
+/// Returns where its descriptor starts in `out`. Lengths were checked by the
+/// caller.
+pub(crate) fn encode_unhashed(out: &mut Vec<u8>, draft: &Draft<'_>) -> usize {
     let body_len = draft.body.map_or(0, |(_, body)| body.len());
     let descriptor_len = DESCRIPTOR_FIXED
         + draft.stream.len()
         + draft.type_name.len()
         + draft.key.len()
         + draft.meta.len();
-    let mut fixed = [0; ENTRY_FIXED];
+    let mut fixed = [0; ENTRY_FIXED + ENTRY_BODY_FIXED];
     fixed[0] = draft.kind as u8;
-    let flags = if draft.body.is_some() {
-        FLAG_HAS_BODY
-    } else {
-        0
-    };
-    fixed[2..4].copy_from_slice(&flags.to_le_bytes());
     let length = |len: usize| u32::try_from(len).expect("lengths are checked against the limits");
     fixed[4..8].copy_from_slice(&length(body_len).to_le_bytes());
     fixed[28..32].copy_from_slice(&length(descriptor_len).to_le_bytes());
-    out.extend_from_slice(&fixed);
-    let commitment = match draft.body {
-        Some((salt, body)) => {
-            let commitment = body_commitment(salt, body);
-            out.extend_from_slice(&commitment.0);
-            out.extend_from_slice(salt);
-            commitment
-        }
-        None => Digest::ZERO,
-    };
+    out.reserve(fixed.len() + descriptor_len + body_len);
+    if let Some((salt, _)) = draft.body {
+        fixed[2..4].copy_from_slice(&FLAG_HAS_BODY.to_le_bytes());
+        fixed[ENTRY_FIXED + COMMITMENT_LEN..].copy_from_slice(salt);
+        out.extend_from_slice(&fixed);
+    } else {
+        out.extend_from_slice(&fixed[..ENTRY_FIXED]);
+    }
     let start = out.len();
     super::descriptor::encode(out, draft.stream, draft.type_name, draft.key, draft.meta);
-    let digest = descriptor_digest(&out[start..]);
     if let Some((_, body)) = draft.body {
         out.extend_from_slice(body);
     }
-    (digest, commitment)
+    start
+}
+
+/// Writes the commitment to its body into an entry that starts at `entry[0]`.
+pub(crate) fn commit(entry: &mut [u8], commitment: &Digest) {
+    entry[ENTRY_FIXED..ENTRY_FIXED + COMMITMENT_LEN].copy_from_slice(&commitment.0);
+}
+
+/// Appends an unnumbered entry to `out` and returns its descriptor's digest
+/// and its body's commitment. Lengths were checked by the caller.
+pub(crate) fn encode(out: &mut Vec<u8>, draft: &Draft<'_>) -> (Digest, Digest) {
+    let entry = out.len();
+    let start = encode_unhashed(out, draft);
+    let end = out.len() - draft.body.map_or(0, |(_, body)| body.len());
+    let digest = descriptor_digest(&out[start..end]);
+    let commitment = draft
+        .body
+        .map(|(salt, body)| body_commitment(salt, body))
+        .inspect(|commitment| commit(&mut out[entry..], commitment));
+    (digest, commitment.unwrap_or_default())
 }
 
 /// Appends an unnumbered entry whose body was removed before; `draft` has none.

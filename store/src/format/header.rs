@@ -88,9 +88,10 @@ pub struct Header {
 }
 
 impl Header {
-    /// The 128 bytes.
-    pub fn encode(&self) -> [u8; HEADER_LEN] {
-        let mut out = [0; HEADER_LEN];
+    /// The first 64 bytes, which do not depend on the event before.
+    #[inline]
+    pub(crate) fn first_half(&self) -> [u8; HEADER_LEN / 2] {
+        let mut out = [0; HEADER_LEN / 2];
         out[0] = HEADER_VERSION;
         out[1] = self.record_kind as u8;
         out[2..4].copy_from_slice(&self.flags.to_le_bytes());
@@ -99,6 +100,13 @@ impl Header {
         out[16..24].copy_from_slice(&self.time.to_le_bytes());
         out[24..32].copy_from_slice(&self.stream_version.to_le_bytes());
         out[32..64].copy_from_slice(&self.descriptor_digest.0);
+        out
+    }
+
+    /// The 128 bytes.
+    pub fn encode(&self) -> [u8; HEADER_LEN] {
+        let mut out = [0; HEADER_LEN];
+        out[..64].copy_from_slice(&self.first_half());
         out[64..96].copy_from_slice(&self.body_commitment.0);
         out[96..128].copy_from_slice(&self.previous.0);
         out

@@ -172,6 +172,8 @@ impl EventLog {
             conditions::check_keys(batch)?;
             shared.key_recall.ensure(shared)?;
         }
+        // Before anybody waits for it.
+        let tail = batch.tail();
         let mut numbering = shared.numbering.lock();
         loop {
             while numbering.backlog_bytes() > shared.options.pending_bytes_max && !numbering.closing
@@ -199,7 +201,7 @@ impl EventLog {
         conditions::check_versions(shared, &mut numbering, batch)?;
         fault!("before-pending");
         let before = numbering.pending.entries.len();
-        let (first, time) = numbering.number(batch, (shared.options.clock)(), false);
+        let (first, time) = numbering.number_with(batch, &tail, (shared.options.clock)(), false);
         let last = numbering.next_seq - 1;
         shared.appended.store(last, Ordering::Release);
         numbering

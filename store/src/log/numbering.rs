@@ -2,8 +2,8 @@
 //! hash are decided. It runs on the appending thread, under one lock, and
 //! leaves the numbered bytes where the writer takes them.
 
-use crate::batch::Batch;
-use crate::digest::Digest;
+use crate::batch::{Batch, Digests};
+use crate::digest::{BLOCK_LEN, Digest, LANES, chain_end, chain_starts};
 use crate::format::entry;
 use crate::format::header::{FLAG_HAS_BODY, FLAG_LAST_OF_GROUP, Header, RecordKind};
 use crate::log::key_window::KeyWindow;
@@ -75,6 +75,18 @@ impl Numbering {
     /// event ends the group unless `group_goes_on` (an import may cut a group
     /// into several calls). Returns the first sequence and the group's time.
     pub(crate) fn number(&mut self, batch: &Batch, now: u64, group_goes_on: bool) -> (u64, u64) {
+        self.number_with(batch, &batch.tail(), now, group_goes_on)
+    }
+
+    /// The same with the [tail](Batch::tail) of the batch, which was hashed
+    /// before the lock was taken.
+    pub(crate) fn number_with(
+        &mut self,
+        batch: &Batch,
+        tail: &[Digests],
+        now: u64,
+        group_goes_on: bool,
+    ) -> (u64, u64) {
         let first_seq = self.next_seq;
         let time = now.max(self.last_time);
         if self.pending.events.is_empty() {
@@ -84,42 +96,64 @@ impl Numbering {
         let base = self.pending.entries.len();
         self.pending.entries.extend_from_slice(&batch.entries);
         self.pending.events.reserve(batch.marks.len());
-        let last = batch.marks.len() - 1;
-        for (index, mark) in batch.marks.iter().enumerate() {
-            let seq = self.next_seq;
-            let (stream_version, stream_before) = match mark.kind {
-                RecordKind::Event => {
-                    // Streams come from `&str`; the fallback can't be taken.
-                    let stream = std::str::from_utf8(mark.stream(&batch.entries));
-                    self.versions.next(stream.unwrap_or_default(), seq)
-                }
-                _ => (0, 0),
-            };
-            let mut flags = if mark.body_len > 0 { FLAG_HAS_BODY } else { 0 };
-            if index == last && !group_goes_on {
-                flags |= FLAG_LAST_OF_GROUP;
+        let hashed = batch.marks.len() - tail.len();
+        let digests = |index: usize| match index.checked_sub(hashed) {
+            Some(unhashed) => tail[unhashed],
+            None => batch.marks[index].digests,
+        };
+        for (mark, (_, commitment)) in batch.marks[hashed..].iter().zip(tail) {
+            if !commitment.is_zero() {
+                entry::commit(&mut self.pending.entries[base + mark.start..], commitment);
             }
-            let header = Header {
-                record_kind: mark.kind,
-                flags,
-                body_len: mark.body_len,
-                seq,
-                time,
-                stream_version,
-                descriptor_digest: mark.descriptor,
-                body_commitment: mark.body,
-                previous: self.last_hash,
-            };
-            let hash = header.chain_hash();
-            let stored = &mut self.pending.entries[base + mark.start..];
-            entry::number(stored, flags, time, stream_version, &hash);
-            self.pending.events.push(Numbered {
-                end: base + mark.end,
-                hash,
-                stream_before,
-            });
-            self.last_hash = hash;
-            self.next_seq += 1;
+        }
+        let last = batch.marks.len() - 1;
+        for first in (0..batch.marks.len()).step_by(LANES) {
+            let marks = &batch.marks[first..batch.marks.len().min(first + LANES)];
+            let mut halves = [[0; BLOCK_LEN]; LANES];
+            let mut numbered = [(0, 0, 0); LANES];
+            for (lane, mark) in marks.iter().enumerate() {
+                let seq = self.next_seq + lane as u64;
+                let (stream_version, stream_before) = match mark.kind {
+                    RecordKind::Event => {
+                        // Streams come from `&str`; the fallback can't be taken.
+                        let stream = std::str::from_utf8(mark.stream(&batch.entries));
+                        self.versions.next(stream.unwrap_or_default(), seq)
+                    }
+                    _ => (0, 0),
+                };
+                let mut flags = if mark.body_len > 0 { FLAG_HAS_BODY } else { 0 };
+                if first + lane == last && !group_goes_on {
+                    flags |= FLAG_LAST_OF_GROUP;
+                }
+                numbered[lane] = (flags, stream_version, stream_before);
+                let header = Header {
+                    record_kind: mark.kind,
+                    flags,
+                    body_len: mark.body_len,
+                    seq,
+                    time,
+                    stream_version,
+                    descriptor_digest: digests(first + lane).0,
+                    body_commitment: Digest::ZERO,
+                    previous: Digest::ZERO,
+                };
+                halves[lane] = header.first_half();
+            }
+            let mut starts = [[0; 8]; LANES];
+            chain_starts(&halves[..marks.len()], &mut starts);
+            for (lane, (mark, start)) in marks.iter().zip(&starts).enumerate() {
+                let (flags, stream_version, stream_before) = numbered[lane];
+                let hash = chain_end(start, &digests(first + lane).1, &self.last_hash);
+                let stored = &mut self.pending.entries[base + mark.start..];
+                entry::number(stored, flags, time, stream_version, &hash);
+                self.pending.events.push(Numbered {
+                    end: base + mark.end,
+                    hash,
+                    stream_before,
+                });
+                self.last_hash = hash;
+            }
+            self.next_seq += marks.len() as u64;
         }
         self.last_time = time;
         self.keys.note(&batch.keys, first_seq);
