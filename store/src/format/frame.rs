@@ -36,6 +36,13 @@ const CODEC_LZ4: u8 = 1;
 /// is refused before memory is taken for it.
 const LZ4_RATIO_MAX: u64 = 255;
 
+/// A frame of at least so many plain bytes shows whether what is appended
+/// compresses. Shorter ones may not for being short, and are always tried.
+const TELLING_BYTES: usize = 4096;
+/// After so many of them in a row that did not compress, and as long as that
+/// goes on, one in so many is tried.
+const TRIED_ONE_IN: u32 = 8;
+
 /// The fixed part of a frame.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct FrameHeader {
@@ -161,10 +168,14 @@ fn decompress(stored: &[u8], plain_len: usize) -> Result<Bytes, Malformed> {
 #[derive(Debug, Default)]
 pub(crate) struct FrameEncoder {
     value: Vec<u8>,
+    /// Telling frames since the last that compressed.
+    plain_in_row: u32,
 }
 
 impl FrameEncoder {
-    /// Encodes a frame and returns its value, to be stored in parts.
+    /// Encodes a frame and returns its value, to be stored in parts. Payloads
+    /// that are encrypted or compressed are not worked on in vain: of those
+    /// that look like that most are stored as they are without a try.
     pub(crate) fn encode(
         &mut self,
         plain: &[u8],
@@ -177,18 +188,14 @@ impl FrameEncoder {
         self.value.clear();
         self.value.resize(FRAME_FIXED, 0);
         let mut codec = CODEC_PLAIN;
-        if compress {
-            let room = lz4_flex::block::get_maximum_output_size(plain.len());
-            self.value.resize(FRAME_FIXED + room, 0);
-            // A sixteenth is the least that pays for decompressing on every read.
-            let worth = plain.len() - plain.len() / 16;
-            match lz4_flex::block::compress_into(plain, &mut self.value[FRAME_FIXED..]) {
-                Ok(len) if len < worth => {
-                    codec = CODEC_LZ4;
-                    self.value.truncate(FRAME_FIXED + len);
-                }
-                _ => self.value.truncate(FRAME_FIXED),
-            }
+        let telling = plain.len() >= TELLING_BYTES;
+        let promising =
+            self.plain_in_row < TRIED_ONE_IN || self.plain_in_row.is_multiple_of(TRIED_ONE_IN);
+        if compress && (promising || !telling) && self.compress(plain) {
+            codec = CODEC_LZ4;
+            self.plain_in_row = 0;
+        } else if telling {
+            self.plain_in_row = self.plain_in_row.wrapping_add(1);
         }
         if codec == CODEC_PLAIN {
             self.value.extend_from_slice(plain);
@@ -204,5 +211,59 @@ impl FrameEncoder {
         head[24..56].copy_from_slice(&chain.0.0);
         head[56..88].copy_from_slice(&chain.1.0);
         &self.value
+    }
+
+    /// Puts the payload behind the fixed part compressed, if that pays.
+    fn compress(&mut self, plain: &[u8]) -> bool {
+        let room = lz4_flex::block::get_maximum_output_size(plain.len());
+        self.value.resize(FRAME_FIXED + room, 0);
+        // An eighth is the least that pays for compressing and for decompressing
+        // on every read. What surrounds random payloads of 200 bytes comes to
+        // less.
+        let worth = plain.len() - plain.len() / 8;
+        let payload = &mut self.value[FRAME_FIXED..];
+        let compressed = match lz4_flex::block::compress_into(plain, payload) {
+            Ok(len) if len < worth => Some(len),
+            _ => None,
+        };
+        self.value.truncate(FRAME_FIXED + compressed.unwrap_or(0));
+        compressed.is_some()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn codecs(encoder: &mut FrameEncoder, payloads: &[&[u8]]) -> Vec<u8> {
+        let chain = (Digest::ZERO, Digest::ZERO);
+        let encode = |payload: &&[u8]| {
+            let value = encoder.encode(payload, 1, 1, chain, true).to_vec();
+            let frame = Frame::decode(&Bytes::from(value)).expect("it decodes");
+            assert_eq!(frame.plain, *payload);
+            frame.header.codec
+        };
+        payloads.iter().map(encode).collect()
+    }
+
+    #[test]
+    fn what_does_not_compress_is_tried_now_and_then_and_what_does_always() {
+        let mut noise = vec![0; TELLING_BYTES];
+        blake3::Hasher::new().finalize_xof().fill(&mut noise);
+        let text = vec![b'x'; TELLING_BYTES];
+        let (noise, text) = (&noise[..], &text[..]);
+        let (plain, lz4) = (CODEC_PLAIN, CODEC_LZ4);
+        let mut encoder = FrameEncoder::default();
+        assert_eq!(codecs(&mut encoder, &[text; 20]), [lz4; 20]);
+        // Seven do not show it yet.
+        assert_eq!(codecs(&mut encoder, &[noise; 7]), [plain; 7]);
+        assert_eq!(codecs(&mut encoder, &[text]), [lz4]);
+        // Of text behind more of them, seven frames at most are not tried, and
+        // short ones always are.
+        assert_eq!(codecs(&mut encoder, &[noise; 9]), [plain; 9]);
+        assert_eq!(codecs(&mut encoder, &[&noise[..99]; 9]), [plain; 9]);
+        assert_eq!(codecs(&mut encoder, &[text; 9])[7..], [lz4; 2]);
+        assert_eq!(codecs(&mut encoder, &[noise; 9]), [plain; 9]);
+        assert_eq!(codecs(&mut encoder, &[&text[..999]; 9]), [lz4; 9]);
     }
 }
