@@ -25,8 +25,9 @@ fn main() -> Result<(), Box<dyn Error>> {
         drop(pay(&log, "others", &format!("{n}.00"))?);
     }
     log.wait_durable(log.appended())?;
-    let checkpoint = log.checkpoint(&signer)?;
-    let proof = log.prove_event(receipt.first, &checkpoint)?;
+    let prover = log.prover();
+    let checkpoint = prover.checkpoint(&signer)?;
+    let proof = prover.prove_event(receipt.first, &checkpoint)?;
     let event = log.event(receipt.first)?.ok_or("it is durable")?;
     let sent = Sent {
         key: signer.verifier().to_string(),
@@ -46,7 +47,8 @@ fn main() -> Result<(), Box<dyn Error>> {
         drop(pay(&log, "others", &format!("{n}.50"))?);
     }
     log.wait_durable(log.appended())?;
-    let grown = log.prove_consistency(old.size(), &log.checkpoint(&signer)?)?;
+    let prover = log.prover(); // the one before knows nothing of these events
+    let grown = prover.prove_consistency(old.size(), &prover.checkpoint(&signer)?)?;
     let grown = grown.to_string();
     println!("What a witness or Ada gets later:\n\n{grown}");
     let key = VerifierKey::parse(&sent.key)?;
@@ -60,15 +62,15 @@ fn main() -> Result<(), Box<dyn Error>> {
         drop(pay(&other, "others", &format!("{n}.00"))?);
     }
     other.wait_durable(other.appended())?;
-    let shown_to_bob = other.checkpoint(&signer)?.to_string();
+    let shown_to_bob = other.prover().checkpoint(&signer)?.to_string();
     let theirs = SignedCheckpoint::parse(&shown_to_bob)?;
-    let evidence = log.fork_evidence(&theirs, &signer)?.to_string();
+    let evidence = prover.fork_evidence(&theirs, &signer)?.to_string();
     println!("What convinces a judge:\n\n{evidence}");
     ForkEvidence::parse(&evidence)?.check(&key)?;
     println!("The judge: this key has signed two histories");
 
     // An honest checkpoint is no evidence.
-    let refused = log.fork_evidence(&old, &signer);
+    let refused = prover.fork_evidence(&old, &signer);
     println!(
         "Of Ada's own checkpoint: {}",
         refused.err().ok_or("it agrees")?

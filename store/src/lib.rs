@@ -68,7 +68,7 @@
 //! |---|---|
 //! | [appending](guide::appending) | [`Batch`], [`EventLog::append`], [`Ticket`], [`ExpectedVersion`] |
 //! | [reading](guide::reading) | [`EventLog::read`], [`EventLog::read_stream`], [`Filter`], [`EventLog::subscribe`], [`EventLog::put_snapshot`] |
-//! | [trusting](guide::trusting) | [`verify`], [`OfflineLog`], [`EventLog::checkpoint`], [`EventLog::prove_event`], [`note`] |
+//! | [trusting](guide::trusting) | [`verify`], [`OfflineLog`], [`EventLog::prover`], [`Prover`], [`note`] |
 //! | [maintaining](guide::maintaining) | [`EventLog::redact`], [`EventLog::prune`], [`EventLog::backup`], [`restore`] |
 //! | [limits and costs](guide::limits) | [`Options`] |
 //!
@@ -168,4 +168,4 @@ pub use stream_reader::{BackwardStreamReader, StreamReader};
 pub use subscription::{SettledPosition, Subscription};
 #[cfg(feature = "async")]
 pub use subscription_stream::SubscriptionStream;
-pub use tree::{ProofError, empty_root, leaf_hash, verify_consistency, verify_inclusion};
+pub use tree::{ProofError, Prover, empty_root, leaf_hash, verify_consistency, verify_inclusion};

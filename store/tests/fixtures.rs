@@ -72,7 +72,10 @@ fn streams_and_proofs_come_out_of_index_and_tree() {
             assert_eq!(line["chain_hash"], hash.to_string());
             // Of a pruned log, what was dropped may be needed for the path.
             if log.first_seq() == 0 {
-                let path = log.inclusion_path(seq, head.tree_size).expect("a path");
+                let path = log
+                    .prover()
+                    .inclusion_path(seq, head.tree_size)
+                    .expect("a path");
                 let leaf = leaf_hash(&hash);
                 verify_inclusion(seq, head.tree_size, &leaf, &head.tree_root, &path)
                     .expect("it leads to the root");

@@ -29,7 +29,7 @@ fn append(log: &EventLog, meta: &str) {
 /// A checkpoint of an earlier size of a log.
 fn at(log: &EventLog, size: u64) -> SignedCheckpoint {
     let signer = signer();
-    let root = log.tree_root(size).expect("it proves");
+    let root = log.prover().tree_root(size).expect("it proves");
     let checkpoint = Checkpoint::new(signer.origin(), size, root).expect("it is one");
     signer.sign_checkpoint(checkpoint).expect("it signs")
 }
@@ -55,7 +55,7 @@ fn forks_at_every_position_are_proven_and_nothing_else_is() {
         }
         for size in 1..=length + 1 {
             let theirs = at(&right, size);
-            let outcome = left.fork_evidence(&theirs, &signer());
+            let outcome = left.prover().fork_evidence(&theirs, &signer());
             if size <= forks_at {
                 assert!(
                     matches!(outcome, Err(ProveError::Check(CheckError::NoFork))),
@@ -82,11 +82,13 @@ fn evidence_is_about_one_key_and_one_origin() {
     fill(&left, 20);
     fill(&right, 30);
     let (ours, theirs) = (at(&right, 31), at(&left, 21));
-    let evidence = right.fork_evidence_between(&theirs, &ours, signer().verifier());
+    let evidence = right
+        .prover()
+        .fork_evidence_between(&theirs, &ours, signer().verifier());
     let evidence = evidence.expect("a fork");
-    let link = evidence
-        .root_between()
-        .zip(Some(right.consistency_path(21, 31).expect("it proves")));
+    let link = evidence.root_between().zip(Some(
+        right.prover().consistency_path(21, 31).expect("it proves"),
+    ));
     let key = signer();
     let of = |first, second, link| ForkEvidence::of(first, second, key.verifier(), link);
     assert_eq!(of(&theirs, &ours, link.clone()), Ok(evidence.clone()));
@@ -102,7 +104,7 @@ fn evidence_is_about_one_key_and_one_origin() {
     // A root that was made up does not lead to the second checkpoint.
     let made_up = Some((
         theirs.root(),
-        right.consistency_path(21, 31).expect("it proves"),
+        right.prover().consistency_path(21, 31).expect("it proves"),
     ));
     assert!(matches!(
         of(&theirs, &ours, made_up),
@@ -117,13 +119,13 @@ fn evidence_is_about_one_key_and_one_origin() {
     let elsewhere = signer()
         .with_origin("elsewhere.example")
         .expect("it is one");
-    let refused = right.fork_evidence(&theirs, &elsewhere);
+    let refused = right.prover().fork_evidence(&theirs, &elsewhere);
     assert!(matches!(
         refused,
         Err(ProveError::Check(CheckError::Origin { .. }))
     ));
     // Only the longer log can say what it extends.
-    let refused = left.fork_evidence(&ours, &signer());
+    let refused = left.prover().fork_evidence(&ours, &signer());
     assert!(matches!(
         refused,
         Err(ProveError::NotDurable {
@@ -138,7 +140,7 @@ fn one_event_can_not_have_two_chain_hashes() {
     let log = EventLog::in_memory(still()).expect("it opens");
     fill(&log, 5);
     let signer = signer();
-    let right = log.checkpoint(&signer).expect("it signs");
+    let right = log.prover().checkpoint(&signer).expect("it signs");
     let lie = Checkpoint::new(signer.origin(), right.size(), right.root()).expect("it is one");
     let lie = lie
         .chain(log.chain_hash(2).expect("it reads"))
@@ -156,16 +158,18 @@ fn an_auditor_with_a_copy_and_no_private_key_has_evidence_too() {
     let dir = tempfile::tempdir().expect("a directory");
     let log = EventLog::open(dir.path(), still().volume_bytes(20_000)).expect("it opens");
     fill(&log, 300);
-    let ours = log.checkpoint(&signer()).expect("it signs");
+    let ours = log.prover().checkpoint(&signer()).expect("it signs");
     fill(&log, 100);
     log.close().expect("it closes");
     let forked = EventLog::in_memory(still()).expect("it opens");
     fill(&forked, 200);
-    let theirs = forked.checkpoint(&signer()).expect("it signs");
+    let theirs = forked.prover().checkpoint(&signer()).expect("it signs");
     let copy = OfflineLog::open(dir.path()).expect("it opens");
-    let evidence = copy.fork_evidence_between(&theirs, &ours, signer().verifier());
+    let evidence = copy
+        .prover()
+        .fork_evidence_between(&theirs, &ours, signer().verifier());
     let text = evidence.expect("a fork").to_string();
     let evidence = ForkEvidence::parse(&text).expect("it reads");
     assert_eq!(evidence.check(signer().verifier()), Ok(()));
-    assert!(copy.fork_evidence(&theirs, &signer()).is_ok());
+    assert!(copy.prover().fork_evidence(&theirs, &signer()).is_ok());
 }

@@ -199,7 +199,12 @@ fn proofs_between_all_sizes_hold() {
     let log = EventLog::in_memory(Options::new()).expect("it opens");
     fill(&log, sizes);
     let chain_hash = |seq| log.chain_hash(seq).expect("it reads");
-    let root = |size| log.tree_root(size).expect("it is known").to_string();
+    let root = |size| {
+        log.prover()
+            .tree_root(size)
+            .expect("it is known")
+            .to_string()
+    };
     let roots: Vec<String> = (0..=sizes).map(root).collect();
     let mut lines = String::new();
     let mut add = |kind: &str, first: u64, size: u64, start: &str, path: Vec<vsm_store::Digest>| {
@@ -211,12 +216,22 @@ fn proofs_between_all_sizes_hold() {
     for size in 1..=sizes {
         for index in 0..size {
             let leaf = leaf_hash(&chain_hash(index)).to_string();
-            let path = log.inclusion_path(index, size).expect("it is proven");
+            let path = log
+                .prover()
+                .inclusion_path(index, size)
+                .expect("it is proven");
             add("inclusion", index, size, &leaf, path);
         }
         for old in 1..=size {
-            let start = log.tree_root(old).expect("it is known").to_string();
-            let path = log.consistency_path(old, size).expect("it is proven");
+            let start = log
+                .prover()
+                .tree_root(old)
+                .expect("it is known")
+                .to_string();
+            let path = log
+                .prover()
+                .consistency_path(old, size)
+                .expect("it is proven");
             add("consistency", old, size, &start, path);
         }
     }
@@ -271,11 +286,14 @@ fn checkpoints_and_proofs_are_read_and_changed_ones_refused() {
     let log = EventLog::in_memory(Options::new()).expect("it opens");
     let signer = NoteSigner::new("log.example/payments", &[3; 32]).expect("it is a name");
     fill(&log, 300);
-    let old = log.checkpoint(&signer).expect("it is signed");
+    let old = log.prover().checkpoint(&signer).expect("it is signed");
     fill(&log, 100);
-    let new = log.checkpoint(&signer).expect("it is signed");
-    let event = log.prove_event(123, &new).expect("it is proven");
-    let grown = log.prove_consistency(301, &new).expect("it is proven");
+    let new = log.prover().checkpoint(&signer).expect("it is signed");
+    let event = log.prover().prove_event(123, &new).expect("it is proven");
+    let grown = log
+        .prover()
+        .prove_consistency(301, &new)
+        .expect("it is proven");
     let dir = tempfile::tempdir().expect("a directory");
     python.args(["-c", TEXTS, &signer.verifier().to_string()]);
     let texts = [old.to_string(), event.to_string(), grown.to_string()];

@@ -80,9 +80,9 @@ fn scene() -> Scene {
     let log = EventLog::in_memory(still()).expect("it opens");
     let signer = NoteSigner::new("log.example/7", &[7; 32]).expect("a name");
     fill(&log, 10);
-    let old = log.checkpoint(&signer).expect("it signs");
+    let old = log.prover().checkpoint(&signer).expect("it signs");
     fill(&log, 11);
-    let new = log.checkpoint(&signer).expect("it signs");
+    let new = log.prover().checkpoint(&signer).expect("it signs");
     Scene {
         log,
         signer,
@@ -108,6 +108,7 @@ fn of_an_inclusion_proof() {
         let hash = scene.log.chain_hash(seq).expect("it reads");
         let proof = scene
             .log
+            .prover()
             .prove_inclusion(seq, &scene.new)
             .expect("it proves");
         no_mutation_passes(&proof.to_string(), |text| {
@@ -119,7 +120,11 @@ fn of_an_inclusion_proof() {
 #[test]
 fn of_an_event_proof() {
     let scene = scene();
-    let proof = scene.log.prove_event(12, &scene.new).expect("it proves");
+    let proof = scene
+        .log
+        .prover()
+        .prove_event(12, &scene.new)
+        .expect("it proves");
     no_mutation_passes(&proof.to_string(), |text| {
         let proven = EventProof::parse(text)?.check(scene.key(), scene.origin())?;
         assert_eq!(proven.header.seq, 12);
@@ -130,7 +135,10 @@ fn of_an_event_proof() {
 #[test]
 fn of_a_consistency_proof() {
     let scene = scene();
-    let proof = scene.log.prove_consistency(scene.old.size(), &scene.new);
+    let proof = scene
+        .log
+        .prover()
+        .prove_consistency(scene.old.size(), &scene.new);
     no_mutation_passes(&proof.expect("it proves").to_string(), |text| {
         ConsistencyProof::parse(text)?.check(scene.key(), scene.origin(), &scene.old)
     });
@@ -142,9 +150,11 @@ fn of_evidence_of_a_fork() {
     let other = EventLog::in_memory(still()).expect("it opens");
     fill(&other, 21);
     let same_size = other
+        .prover()
         .fork_evidence(&scene.new, &scene.signer)
         .expect("a fork");
     let larger = other
+        .prover()
         .fork_evidence(&scene.old, &scene.signer)
         .expect("a fork");
     assert!(same_size.root_between().is_none() && larger.root_between().is_some());
@@ -160,11 +170,13 @@ fn what_parses_is_written_again_byte_for_byte() {
     let scene = scene();
     let event = scene
         .log
+        .prover()
         .prove_event(12, &scene.new)
         .expect("it proves")
         .to_string();
     let grown = scene
         .log
+        .prover()
         .prove_consistency(11, &scene.new)
         .expect("it proves")
         .to_string();
@@ -198,6 +210,7 @@ fn signatures_of_unknown_keys_do_no_harm() {
     cosigned.add_signatures(&lines).expect("a line");
     let proof = scene
         .log
+        .prover()
         .prove_event(5, &cosigned)
         .expect("it proves")
         .to_string();

@@ -43,14 +43,17 @@ fn a_third_party_needs_the_texts_and_the_key_alone() {
         fill(log, 400);
         let signer = signer(log);
         let (key, origin) = (signer.verifier().to_string(), signer.origin().to_owned());
-        let old = log.checkpoint(&signer).expect("it signs");
+        let old = log.prover().checkpoint(&signer).expect("it signs");
         let proofs = [0, 1, 17, 256, 400].map(|seq| {
-            let proof = log.prove_event(seq, &old).expect("it proves");
+            let proof = log.prover().prove_event(seq, &old).expect("it proves");
             (seq, proof.to_string())
         });
         fill(log, 300);
-        let new = log.checkpoint(&signer).expect("it signs");
-        let grown = log.prove_consistency(old.size(), &new).expect("it proves");
+        let new = log.prover().checkpoint(&signer).expect("it signs");
+        let grown = log
+            .prover()
+            .prove_consistency(old.size(), &new)
+            .expect("it proves");
         let texts = (old.to_string(), grown.to_string());
 
         let key = VerifierKey::parse(&key).expect("a key");
@@ -96,18 +99,18 @@ fn proofs_for_every_event_and_size_of_a_small_log() {
             .map(|seq| log.chain_hash(seq).expect("it reads"))
             .collect();
         let roots: Vec<_> = (0..=size)
-            .map(|at| log.tree_root(at).expect("it proves"))
+            .map(|at| log.prover().tree_root(at).expect("it proves"))
             .collect();
         assert_eq!(roots[index(size)], log.head().tree_root);
         for at in (1..=size).step_by(7).chain([256, 257, size]) {
             let root = &roots[index(at)];
             for seq in (0..at).step_by(3) {
-                let path = log.inclusion_path(seq, at).expect("it proves");
+                let path = log.prover().inclusion_path(seq, at).expect("it proves");
                 let leaf = leaf_hash(&chain[index(seq)]);
                 assert_eq!(verify_inclusion(seq, at, &leaf, root, &path), Ok(()));
             }
             for old in (0..=at).step_by(11) {
-                let path = log.consistency_path(old, at).expect("it proves");
+                let path = log.prover().consistency_path(old, at).expect("it proves");
                 let from = &roots[index(old)];
                 assert_eq!(verify_consistency(old, from, at, root, &path), Ok(()));
             }
@@ -121,23 +124,23 @@ fn what_can_not_be_proven_is_named() {
         fill(log, 150);
         fill(log, 60);
         let (signer, size) = (signer(log), log.head().tree_size);
-        let checkpoint = log.checkpoint(&signer).expect("it signs");
+        let checkpoint = log.prover().checkpoint(&signer).expect("it signs");
         for refused in [
-            log.inclusion_path(0, size + 1).err(),
-            log.consistency_path(1, size + 1).err(),
-            log.tree_root(size + 1).err(),
+            log.prover().inclusion_path(0, size + 1).err(),
+            log.prover().consistency_path(1, size + 1).err(),
+            log.prover().tree_root(size + 1).err(),
         ] {
             assert!(
                 matches!(refused, Some(ProveError::NotDurable { .. })),
                 "{refused:?}"
             );
         }
-        let outside = log.prove_inclusion(size, &checkpoint);
+        let outside = log.prover().prove_inclusion(size, &checkpoint);
         assert!(matches!(
             outside,
             Err(ProveError::Proof(ProofError::IndexOutside { .. }))
         ));
-        let reversed = log.consistency_path(9, 8);
+        let reversed = log.prover().consistency_path(9, 8);
         assert!(matches!(
             reversed,
             Err(ProveError::Proof(ProofError::SizesReversed { .. }))
@@ -145,9 +148,9 @@ fn what_can_not_be_proven_is_named() {
         let other = Checkpoint::new("other", 40, log.head().tree_root).expect("it is one");
         let other = signer.sign_checkpoint(other).expect("it signs");
         for refused in [
-            log.prove_inclusion(3, &other).err(),
-            log.prove_event(3, &other).err(),
-            log.prove_consistency(3, &other).err(),
+            log.prover().prove_inclusion(3, &other).err(),
+            log.prover().prove_event(3, &other).err(),
+            log.prover().prove_consistency(3, &other).err(),
         ] {
             assert!(
                 matches!(refused, Some(ProveError::OtherTree { size: 40 })),
@@ -163,14 +166,14 @@ fn only_the_key_that_genesis_names_signs() {
     let wrong = NoteSigner::new("log.example", &[2; 32]).expect("a name");
     let options = Options::new().node_key(right.public_key());
     let log = EventLog::in_memory(options).expect("it opens");
-    log.checkpoint(&right).expect("it signs");
-    let refused = log.checkpoint(&wrong);
+    log.prover().checkpoint(&right).expect("it signs");
+    let refused = log.prover().checkpoint(&wrong);
     assert!(
         matches!(refused, Err(ProveError::WrongKey { .. })),
         "{refused:?}"
     );
     let named = right.with_origin("another origin").expect("it is one");
-    let checkpoint = log.checkpoint(&named).expect("it signs");
+    let checkpoint = log.prover().checkpoint(&named).expect("it signs");
     assert_eq!(checkpoint.origin(), "another origin");
     assert_eq!(
         checkpoint.verify(named.verifier(), "another origin"),
@@ -185,11 +188,12 @@ fn another_key_origin_or_checkpoint_does_not_pass() {
         fill(log, 80);
         let signer = signer(log);
         let (key, origin) = (signer.verifier(), signer.origin());
-        let first = log.checkpoint(&signer).expect("it signs");
+        let first = log.prover().checkpoint(&signer).expect("it signs");
         fill(log, 40);
-        let second = log.checkpoint(&signer).expect("it signs");
-        let proof = log.prove_event(33, &first).expect("it proves");
+        let second = log.prover().checkpoint(&signer).expect("it signs");
+        let proof = log.prover().prove_event(33, &first).expect("it proves");
         let grown = log
+            .prover()
             .prove_consistency(first.size(), &second)
             .expect("it proves");
         let impostor = NoteSigner::new(origin, &[8; 32]).expect("a name");
@@ -238,7 +242,10 @@ fn a_checkpoint_that_lies_about_the_chain_is_found_out() {
         .chain(log.chain_hash(3).expect("it reads"))
         .expect("one line");
     let lie = signer.sign_checkpoint(lie).expect("it signs");
-    let proof = log.prove_event(9, &lie).expect("the root is right");
+    let proof = log
+        .prover()
+        .prove_event(9, &lie)
+        .expect("the root is right");
     let refused = proof.check(signer.verifier(), signer.origin());
     assert_eq!(refused.err(), Some(CheckError::Chain));
 }
@@ -250,15 +257,19 @@ fn an_offline_log_proves_the_same_and_writes_nothing() {
     let log = EventLog::open(dir.path(), small()).expect("it opens");
     fill(&log, 1_500);
     let signer = signer(&log);
-    let checkpoint = log.checkpoint(&signer).expect("it signs");
+    let checkpoint = log.prover().checkpoint(&signer).expect("it signs");
     let expected: Vec<_> = [0, 255, 256, 700, 1_500]
         .map(|seq| {
-            log.prove_event(seq, &checkpoint)
+            log.prover()
+                .prove_event(seq, &checkpoint)
                 .expect("it proves")
                 .to_string()
         })
         .to_vec();
-    let grown = log.prove_consistency(300, &checkpoint).expect("it proves");
+    let grown = log
+        .prover()
+        .prove_consistency(300, &checkpoint)
+        .expect("it proves");
     log.close().expect("it closes");
     let report = verify(dir.path(), &VerifyOptions::new()).expect("it is good");
     assert_eq!(report.notes, Vec::<String>::new());
@@ -278,12 +289,19 @@ fn an_offline_log_proves_the_same_and_writes_nothing() {
         }
         let before = std::fs::read(&tile).ok();
         let offline = OfflineLog::open(copy.path()).expect("it opens");
-        assert_eq!(offline.checkpoint(&signer).expect("it signs"), checkpoint);
+        assert_eq!(
+            offline.prover().checkpoint(&signer).expect("it signs"),
+            checkpoint
+        );
         for (seq, expected) in [0, 255, 256, 700, 1_500].into_iter().zip(&expected) {
-            let proof = offline.prove_event(seq, &checkpoint).expect("it proves");
+            let proof = offline
+                .prover()
+                .prove_event(seq, &checkpoint)
+                .expect("it proves");
             assert_eq!(proof.to_string(), *expected, "{spoil} {seq}");
         }
         let again = offline
+            .prover()
             .prove_consistency(300, &checkpoint)
             .expect("it proves");
         assert_eq!(again, grown, "{spoil}");
@@ -321,7 +339,7 @@ fn a_tail_that_was_lost_takes_its_tiles_along() {
     fill(&log, 900);
     let size = log.head().tree_size;
     for seq in [0, 299, 301, 700, size - 1] {
-        let path = log.inclusion_path(seq, size).expect("it proves");
+        let path = log.prover().inclusion_path(seq, size).expect("it proves");
         let leaf = leaf_hash(&log.chain_hash(seq).expect("it reads"));
         let root = log.head().tree_root;
         assert_eq!(verify_inclusion(seq, size, &leaf, &root, &path), Ok(()));
@@ -339,16 +357,16 @@ fn proofs_hold_while_the_log_grows() {
         let (key, origin) = (signer.verifier(), signer.origin());
         let done = AtomicBool::new(false);
         let prove = || {
-            let mut last = log.checkpoint(&signer).expect("it signs");
+            let mut last = log.prover().checkpoint(&signer).expect("it signs");
             let mut round = 0;
             while !done.load(Ordering::Acquire) || round < 3 {
                 round += 1;
-                let now = log.checkpoint(&signer).expect("it signs");
-                let grown = log.prove_consistency(last.size(), &now);
+                let now = log.prover().checkpoint(&signer).expect("it signs");
+                let grown = log.prover().prove_consistency(last.size(), &now);
                 let grown = grown.expect("it proves");
                 assert_eq!(grown.check(key, origin, &last), Ok(()));
                 let seq = round * 7919 % now.size();
-                let proof = log.prove_event(seq, &now).expect("it proves");
+                let proof = log.prover().prove_event(seq, &now).expect("it proves");
                 assert!(proof.check(key, origin).is_ok());
                 last = now;
             }

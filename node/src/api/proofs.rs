@@ -11,8 +11,8 @@ use axum::{
 };
 use serde::Deserialize;
 use vsm_store::{
-    EventLog,
-    note::{NoteSigner, ProveError},
+    Prover,
+    note::{NoteSigner, ProveError, SignedCheckpoint},
 };
 
 use super::{
@@ -21,7 +21,7 @@ use super::{
     params::{Named, Params},
     problem::{Kind, Problem},
 };
-use crate::{keeping::proofs, security::Action};
+use crate::security::Action;
 
 /// `?size=`
 #[derive(Debug, Deserialize)]
@@ -61,10 +61,7 @@ pub async fn checkpoint(
     Params(under): Params<UnderParams>,
 ) -> Answer {
     caller.may(Action::ReadLog)?;
-    proven(&api, move |log, signer| {
-        Ok(proofs::checkpoint(log, signer, under.size)?.to_string())
-    })
-    .await
+    proven(&api, under.size, |_, under| Ok(under.to_string())).await
 }
 
 /// `GET /v1/log/{seq}/proof`
@@ -94,9 +91,8 @@ pub async fn event(
         );
         return Err(Problem::field("size", detail));
     }
-    proven(&api, move |log, signer| {
-        let under = proofs::checkpoint(log, signer, under.size)?;
-        Ok(log.prove_event(seq, &under)?.to_string())
+    proven(&api, under.size, move |prover, under| {
+        Ok(prover.prove_event(seq, &under)?.to_string())
     })
     .await
 }
@@ -118,9 +114,8 @@ pub async fn consistency(
         let detail = format!("old is {}, beyond the log's {size} records", params.old);
         return Err(Problem::field("old", detail));
     }
-    proven(&api, move |log, signer| {
-        let under = proofs::checkpoint(log, signer, params.size)?;
-        Ok(log.prove_consistency(params.old, &under)?.to_string())
+    proven(&api, params.size, move |prover, under| {
+        Ok(prover.prove_consistency(params.old, &under)?.to_string())
     })
     .await
 }
@@ -130,14 +125,21 @@ fn signer(api: &Shared) -> Answer<NoteSigner> {
     signer.map_err(|error| Problem::new(Kind::Internal, error.to_string()))
 }
 
-/// Proves on a thread that may block.
+/// Proves under a checkpoint of the first `size` records, or of all that are
+/// durable, on a thread that may block.
 async fn proven(
     api: &Shared,
-    prove: impl FnOnce(&EventLog, &NoteSigner) -> Result<String, ProveError> + Send + 'static,
+    size: Option<u64>,
+    prove: impl FnOnce(&Prover<'_>, SignedCheckpoint) -> Result<String, ProveError> + Send + 'static,
 ) -> Answer {
     let signer = signer(api)?;
     let log = api.handle.log().clone();
-    let done = tokio::task::spawn_blocking(move || prove(&log, &signer)).await;
+    let work = move || {
+        let prover = log.prover();
+        let size = size.unwrap_or(prover.head().tree_size);
+        prove(&prover, prover.checkpoint_at(size, &signer)?)
+    };
+    let done = tokio::task::spawn_blocking(work).await;
     let proven = done.map_err(|error| Problem::new(Kind::Internal, error.to_string()))?;
     Ok(text(proven.map_err(problem)?))
 }

@@ -175,17 +175,17 @@ pub(super) fn use_all(log: &EventLog) {
         }
     }
     let _ = log.chain_hash(5);
-    if let Ok(signed) = log.checkpoint(&WORLD.signer) {
+    if let Ok(signed) = log.prover().checkpoint(&WORLD.signer) {
         signed
             .verify(WORLD.key(), signed.origin())
             .expect("it was just signed");
         for seq in [0, 5, 17, EVENTS] {
-            if let Ok(proof) = log.prove_event(seq, &signed) {
+            if let Ok(proof) = log.prover().prove_event(seq, &signed) {
                 let proven = proof.check(WORLD.key(), signed.origin());
                 assert_eq!(proven.expect("what is given out holds").header.seq, seq);
             }
         }
-        let _ = log.prove_consistency(9, &signed);
+        let _ = log.prover().prove_consistency(9, &signed);
     }
     let mut batch = Batch::new();
     for key in [None, Some(&[4_u8; 4][..])] {

@@ -97,7 +97,7 @@ impl Tree {
             .collect();
         let sizes = || 0..=EVENTS + 1;
         let roots: Vec<_> = sizes()
-            .map(|size| log.tree_root(size).expect("it is durable"))
+            .map(|size| log.prover().tree_root(size).expect("it is durable"))
             .collect();
         let checkpoints = roots.iter().zip(sizes()).map(|(root, size)| {
             let checkpoint = Checkpoint::new(ORIGIN, size, *root).expect("it fits");
@@ -111,11 +111,15 @@ impl Tree {
             signer.sign_checkpoint(checkpoint).expect("it fits")
         });
         let inclusion = sizes().map(|size| {
-            let path = |seq| log.inclusion_path(seq, size).expect("it is there");
+            let path = |seq| log.prover().inclusion_path(seq, size).expect("it is there");
             (0..size).map(path).collect()
         });
         let consistency = sizes().map(|size| {
-            let path = |old| log.consistency_path(old, size).expect("it is there");
+            let path = |old| {
+                log.prover()
+                    .consistency_path(old, size)
+                    .expect("it is there")
+            };
             (0..=size).map(path).collect()
         });
         Self {

@@ -19,7 +19,6 @@ pub(crate) mod key_window;
 pub(crate) mod numbering;
 pub(crate) mod open;
 pub(crate) mod progress;
-mod proofs;
 pub(crate) mod recover;
 pub(crate) mod redo;
 pub(crate) mod shared;

@@ -7,7 +7,6 @@
 
 pub(crate) mod copy;
 mod index;
-mod proofs;
 mod streams;
 mod tiles;
 pub(crate) mod verify;

@@ -12,11 +12,13 @@
 //! | `nodes`    | gives any complete subtree's root, from tiles and events    |
 //! | `proof`    | makes inclusion and consistency proofs                      |
 //! | `verify`   | checks them, sharing nothing with what makes them           |
-//! | `prover`   | makes proofs about a log and gives none that does not check |
+//! | `proven`   | gives no path that does not lead to a log's known root      |
+//! | `prover`   | signs checkpoints of a log and makes proofs about it        |
 
 mod frontier;
 mod nodes;
 mod proof;
+mod proven;
 mod prover;
 #[cfg(test)]
 mod prover_tests;
@@ -28,7 +30,7 @@ use sha2::digest::consts::U64;
 use sha2::digest::generic_array::GenericArray;
 
 pub(crate) use frontier::Frontier;
-pub(crate) use prover::Prover;
+pub use prover::Prover;
 pub(crate) use tiles::{CompletedRoots, TREE_DIR, Tiles};
 pub use verify::{ProofError, empty_root, verify_consistency, verify_inclusion};
 

@@ -1,20 +1,14 @@
-//! Proofs about a log. None is given out that does not lead to the root the
-//! log is known to have.
-//!
-//! The root at the head is known. That of an earlier size is computed, and
-//! proven to belong to the head's tree before it is used. What does not fit
-//! may be a wrong tile: the tiles are then computed again from the events. If
-//! it still does not fit, the events are not what was written.
+//! What a log says about itself to others: checkpoints, and proofs under them.
+//! None is given out that does not lead to the root the log is known to have.
 
+use std::fmt;
 use std::sync::Arc;
 
-use super::nodes::{Cost, LogNodes};
-use super::proof::{Nodes, consistency, inclusion, root};
-use super::{ProofError, verify_consistency, verify_inclusion};
-use crate::digest::Digest;
+use crate::digest::{Digest, chain_hash};
 use crate::error::{Fault, ReadError};
 use crate::event::Event;
 use crate::format::header::HEADER_LEN;
+use crate::log::EventLog;
 use crate::log::identity::LogIdentity;
 use crate::log::progress::Progress;
 use crate::log::shared::Head;
@@ -23,130 +17,144 @@ use crate::note::{
     Checkpoint, ConsistencyProof, EventProof, ForkEvidence, InclusionProof, NoteSigner, ProveError,
     SignedCheckpoint, VerifierKey,
 };
+use crate::offline::OfflineLog;
 use crate::reader::Reader;
 
-/// Makes proofs about the log up to `head`.
-pub(crate) struct Prover<'a> {
-    pub(crate) store: &'a Arc<Store>,
-    pub(crate) identity: LogIdentity,
-    pub(crate) head: Head,
+/// Signs checkpoints of a log and proves what is in it, up to the end that the
+/// log had when [`EventLog::prover`] or [`OfflineLog::prover`] was called.
+///
+/// It is pinned to that end: what is appended meanwhile is not in it, so that
+/// two calls never speak of different sizes. A checkpoint and the proofs under
+/// it come from one prover; what came since takes another one. Making one costs
+/// nothing, and any number may be in use.
+///
+/// What the log no longer has is not pinned. Events that are pruned meanwhile
+/// can't be proven any more, and a running log that is closed answers
+/// [`ReadError::Closed`].
+pub struct Prover<'a> {
+    pub(super) store: &'a Arc<Store>,
+    identity: LogIdentity,
+    pub(super) head: Head,
 }
 
-/// A path that leads to a root of this log.
-#[derive(Debug)]
-pub(crate) struct Proven {
-    pub(crate) root: Digest,
-    pub(crate) path: Vec<Digest>,
-}
-
-impl Proven {
-    /// The path, if that is the root of the checkpoint: proofs are made only
-    /// for checkpoints of this log.
-    fn under(self, checkpoint: &SignedCheckpoint) -> Result<Vec<Digest>, ProveError> {
-        if self.root != checkpoint.root() {
-            return Err(ProveError::OtherTree {
-                size: checkpoint.size(),
-            });
+impl EventLog {
+    /// What signs checkpoints and makes proofs of all that is durable now.
+    pub fn prover(&self) -> Prover<'_> {
+        let shared = self.shared();
+        Prover {
+            store: &shared.store,
+            identity: shared.identity,
+            head: shared.head(),
         }
-        Ok(self.path)
     }
 }
 
-/// Why an attempt gave no proof.
-enum Miss {
-    /// It does not lead to the known root.
-    Misfit,
-    Failed(ProveError),
-}
-
-impl From<ProveError> for Miss {
-    fn from(error: ProveError) -> Self {
-        Self::Failed(error)
-    }
-}
-
-impl From<ProofError> for Miss {
-    fn from(_: ProofError) -> Self {
-        Self::Misfit
+impl OfflineLog {
+    /// What signs checkpoints and makes proofs of the log. Its tile files are
+    /// used where they are right; nothing is written.
+    pub fn prover(&self) -> Prover<'_> {
+        Prover {
+            store: &self.store,
+            identity: self.identity(),
+            head: self.head(),
+        }
     }
 }
 
 impl Prover<'_> {
-    /// A checkpoint of the head.
-    pub(crate) fn checkpoint(&self, signer: &NoteSigner) -> Result<SignedCheckpoint, ProveError> {
-        let expected = self.identity.node_key;
-        let found = signer.public_key();
-        if expected != [0; 32] && expected != found {
-            return Err(ProveError::WrongKey {
-                expected: Digest(expected),
-                found: Digest(found),
-            });
-        }
+    /// The end of the log that all of this is about.
+    pub fn head(&self) -> Head {
+        self.head
+    }
+
+    /// A signed checkpoint of the log up to [`head`](Self::head).
+    ///
+    /// A log that went on after its tail was lost has another tree from there
+    /// on. If checkpoints of what was lost are about, sign for another origin
+    /// from then on: together with them, its checkpoints are evidence of a
+    /// fork.
+    ///
+    /// # Errors
+    /// [`ProveError::WrongKey`] if genesis names a key and it is another one.
+    pub fn checkpoint(&self, signer: &NoteSigner) -> Result<SignedCheckpoint, ProveError> {
         let head = &self.head;
-        let checkpoint = Checkpoint::new(signer.origin(), head.tree_size, head.tree_root)?
-            .chain(head.chain_hash)?;
-        Ok(signer.sign_checkpoint(checkpoint)?)
+        self.sign(
+            signer,
+            head.tree_size,
+            head.tree_root,
+            Some(head.chain_hash),
+        )
     }
 
-    /// The root of the tree over the first `size` events.
-    pub(crate) fn tree_root(&self, size: u64) -> Result<Digest, ProveError> {
-        self.reaches(size)?;
-        self.attempt(|nodes| self.known_root(nodes, size))
-            .map(|(root, _)| root)
+    /// A signed checkpoint of the first `size` events: the same, byte for byte,
+    /// that [`checkpoint`](Self::checkpoint) gave when the log was that long.
+    /// Only if the last of these events was pruned, the line with its chain
+    /// hash is missing.
+    ///
+    /// # Errors
+    /// [`ProveError::NotDurable`] if the log is not that long,
+    /// [`ProveError::Pruned`] if the root can't be told any more,
+    /// [`ProveError::WrongKey`] as with `checkpoint`.
+    pub fn checkpoint_at(
+        &self,
+        size: u64,
+        signer: &NoteSigner,
+    ) -> Result<SignedCheckpoint, ProveError> {
+        if size == self.head.tree_size {
+            return self.checkpoint(signer);
+        }
+        let root = self.tree_root(size)?;
+        let chain_hash = match size.checked_sub(1) {
+            Some(last) => self.chain_hash(last)?,
+            None => None,
+        };
+        self.sign(signer, size, root, chain_hash)
     }
 
-    /// See [`EventLog::inclusion_path`](crate::EventLog::inclusion_path).
-    pub(crate) fn inclusion_path(&self, seq: u64, size: u64) -> Result<Vec<Digest>, ProveError> {
+    /// The root of the tree over the first `size` events, genesis included.
+    ///
+    /// # Errors
+    /// [`ProveError::NotDurable`] if the log is not that long,
+    /// [`ProveError::Pruned`] if the root can't be told any more.
+    pub fn tree_root(&self, size: u64) -> Result<Digest, ProveError> {
+        self.root_at(size)
+    }
+
+    /// The path from leaf `seq` to the root of the tree over the first `size`
+    /// events, the leaf's sibling first (RFC 6962, section 2.1.1). For
+    /// [`verify_inclusion`](crate::verify_inclusion).
+    ///
+    /// # Errors
+    /// As [`prove_inclusion`](Self::prove_inclusion).
+    pub fn inclusion_path(&self, seq: u64, size: u64) -> Result<Vec<Digest>, ProveError> {
         let (proven, _) = self.inclusion_with_cost(seq, size)?;
         Ok(proven.path)
     }
 
-    pub(crate) fn inclusion_with_cost(
+    /// The proof that the tree over the first `new_size` events extends the
+    /// one over the first `old_size` (RFC 6962, section 2.1.2). For
+    /// [`verify_consistency`](crate::verify_consistency).
+    ///
+    /// # Errors
+    /// As [`prove_consistency`](Self::prove_consistency).
+    pub fn consistency_path(
         &self,
-        seq: u64,
-        size: u64,
-    ) -> Result<(Proven, Cost), ProveError> {
-        self.reaches(size)?;
-        if seq >= size {
-            return Err(ProofError::IndexOutside { index: seq, size }.into());
-        }
-        self.attempt(|nodes| {
-            let root = self.known_root(nodes, size)?;
-            let leaf = Digest(nodes.subtree(seq, 0)?);
-            let path = inclusion(nodes, seq, size)?;
-            verify_inclusion(seq, size, &leaf, &root, &path)?;
-            Ok(Proven { root, path })
-        })
-    }
-
-    /// See [`EventLog::consistency_path`](crate::EventLog::consistency_path).
-    pub(crate) fn consistency_path(&self, old: u64, new: u64) -> Result<Vec<Digest>, ProveError> {
-        let (proven, _) = self.consistency_with_cost(old, new)?;
+        old_size: u64,
+        new_size: u64,
+    ) -> Result<Vec<Digest>, ProveError> {
+        let (proven, _) = self.consistency_with_cost(old_size, new_size)?;
         Ok(proven.path)
     }
 
-    pub(crate) fn consistency_with_cost(
-        &self,
-        old: u64,
-        new: u64,
-    ) -> Result<(Proven, Cost), ProveError> {
-        self.reaches(new)?;
-        if old > new {
-            return Err(ProofError::SizesReversed { old, new }.into());
-        }
-        self.attempt(|nodes| {
-            let old_root = self.known_root(nodes, old)?;
-            let new_root = self.known_root(nodes, new)?;
-            let path = consistency(nodes, old, new)?;
-            verify_consistency(old, &old_root, new, &new_root, &path)?;
-            Ok(Proven {
-                root: new_root,
-                path,
-            })
-        })
-    }
-
-    pub(crate) fn prove_inclusion(
+    /// Proves that the chain hash of event `seq` is in the tree of a
+    /// checkpoint of this log, which may be an earlier one.
+    ///
+    /// # Errors
+    /// [`ProveError::NotDurable`] if the checkpoint is beyond
+    /// [`head`](Self::head), [`ProveError::OtherTree`] if it is not of this
+    /// log, [`ProveError::Proof`] if it does not reach to the event,
+    /// [`ProveError::Pruned`] if the hashes that it takes were pruned.
+    pub fn prove_inclusion(
         &self,
         seq: u64,
         checkpoint: &SignedCheckpoint,
@@ -156,7 +164,12 @@ impl Prover<'_> {
         Ok(InclusionProof::new(seq, path, checkpoint.clone())?)
     }
 
-    pub(crate) fn prove_event(
+    /// Proves that event `seq` is in the tree of a checkpoint of this log, for
+    /// somebody who has nothing but the proof and perhaps the event.
+    ///
+    /// # Errors
+    /// As [`prove_inclusion`](Self::prove_inclusion).
+    pub fn prove_event(
         &self,
         seq: u64,
         checkpoint: &SignedCheckpoint,
@@ -166,7 +179,15 @@ impl Prover<'_> {
         Ok(EventProof::new(&header, proof)?)
     }
 
-    pub(crate) fn prove_consistency(
+    /// Proves that the tree of a checkpoint of this log extends the one over
+    /// the first `old_size` events.
+    ///
+    /// # Errors
+    /// [`ProveError::NotDurable`] if the checkpoint is beyond
+    /// [`head`](Self::head), [`ProveError::OtherTree`] if it is not of this
+    /// log, [`ProveError::Proof`] if it is of less than `old_size`,
+    /// [`ProveError::Pruned`] if the hashes that it takes were pruned.
+    pub fn prove_consistency(
         &self,
         old_size: u64,
         checkpoint: &SignedCheckpoint,
@@ -176,7 +197,31 @@ impl Prover<'_> {
         Ok(ConsistencyProof::new(old_size, path, checkpoint.clone())?)
     }
 
-    pub(crate) fn fork_evidence(
+    /// Evidence that `theirs`, signed by the same key for the same origin, is
+    /// not of this log's history, against a checkpoint of [`head`](Self::head)
+    /// that is signed for it.
+    ///
+    /// # Errors
+    /// [`ProveError::Check`] with [`CheckError::NoFork`](crate::note::CheckError::NoFork) if the checkpoint does
+    /// belong to this log, with others if it is of another origin or key;
+    /// [`ProveError::NotDurable`] if it is beyond `head`: only the log it is of
+    /// can tell what it extends.
+    pub fn fork_evidence(
+        &self,
+        theirs: &SignedCheckpoint,
+        signer: &NoteSigner,
+    ) -> Result<ForkEvidence, ProveError> {
+        let ours = self.checkpoint(signer)?;
+        self.fork_evidence_between(theirs, &ours, signer.verifier())
+    }
+
+    /// The same for who has no private key: `ours` is a checkpoint of this
+    /// log, of at least the size of `theirs`, that `key` signed before.
+    ///
+    /// # Errors
+    /// As [`fork_evidence`](Self::fork_evidence), and
+    /// [`ProveError::OtherTree`] if `ours` is not of this log.
+    pub fn fork_evidence_between(
         &self,
         theirs: &SignedCheckpoint,
         ours: &SignedCheckpoint,
@@ -198,68 +243,54 @@ impl Prover<'_> {
         Ok(ForkEvidence::of(theirs, ours, key, link)?)
     }
 
-    fn header(&self, seq: u64) -> Result<[u8; HEADER_LEN], ProveError> {
+    fn sign(
+        &self,
+        signer: &NoteSigner,
+        size: u64,
+        root: Digest,
+        chain_hash: Option<Digest>,
+    ) -> Result<SignedCheckpoint, ProveError> {
+        let expected = self.identity.node_key;
+        let found = signer.public_key();
+        if expected != [0; 32] && expected != found {
+            return Err(ProveError::WrongKey {
+                expected: Digest(expected),
+                found: Digest(found),
+            });
+        }
+        let mut checkpoint = Checkpoint::new(signer.origin(), size, root)?;
+        if let Some(hash) = chain_hash {
+            checkpoint = checkpoint.chain(hash)?;
+        }
+        Ok(signer.sign_checkpoint(checkpoint)?)
+    }
+
+    /// The chain hash of event `seq`; `None` if it was pruned.
+    fn chain_hash(&self, seq: u64) -> Result<Option<Digest>, ProveError> {
+        let header = match self.header(seq) {
+            Err(ReadError::Pruned { .. }) => return Ok(None),
+            header => header?,
+        };
+        // A root may be known from tiles while the event is another one. There
+        // is no path from it then.
+        self.inclusion_path(seq, seq + 1)?;
+        Ok(Some(chain_hash(&header)))
+    }
+
+    fn header(&self, seq: u64) -> Result<[u8; HEADER_LEN], ReadError> {
         let progress = Arc::new(Progress::new(self.head.seq));
         let mut reader = Reader::new(Arc::clone(self.store), progress, seq).hashed(true);
         let event = reader.next().transpose()?;
         let header = event.as_ref().and_then(Event::header).copied();
-        let missing = || ReadError::from(Fault::corrupt(seq, "event is missing"));
-        Ok(header.ok_or_else(missing)?)
+        header.ok_or_else(|| Fault::corrupt(seq, "event is missing").into())
     }
+}
 
-    fn reaches(&self, size: u64) -> Result<(), ProveError> {
-        let tree_size = self.head.tree_size;
-        if size > tree_size {
-            return Err(ProveError::NotDurable { size, tree_size });
-        }
-        Ok(())
-    }
-
-    /// The root at `size`, which the head's tree was shown to extend.
-    fn known_root(&self, nodes: &mut LogNodes, size: u64) -> Result<Digest, Miss> {
-        let head = &self.head;
-        if size == head.tree_size {
-            return Ok(head.tree_root);
-        }
-        let found = root(nodes, size)?;
-        let path = consistency(nodes, size, head.tree_size)?;
-        verify_consistency(size, &found, head.tree_size, &head.tree_root, &path)?;
-        Ok(found)
-    }
-
-    fn attempt<T>(
-        &self,
-        work: impl Fn(&mut LogNodes) -> Result<T, Miss>,
-    ) -> Result<(T, Cost), ProveError> {
-        let mut cost = Cost::default();
-        let mut kept_from = 0;
-        // As it is; with what the events say in place of tiles; without tiles
-        // about events that are no longer there.
-        for attempt in 0..3 {
-            if attempt > 0 {
-                let leaves = if attempt == 1 { kept_from } else { 0 };
-                tracing::warn!(
-                    from = leaves,
-                    "a proof does not fit the log's root, computing its tiles again"
-                );
-                self.store.tiles.cut(leaves);
-            }
-            let mut nodes = LogNodes::new(self.store, self.head.tree_size)?;
-            kept_from = nodes.kept_from();
-            let outcome = work(&mut nodes);
-            cost.events += nodes.cost.events;
-            cost.roots += nodes.cost.roots;
-            match outcome {
-                Ok(made) => return Ok((made, cost)),
-                Err(Miss::Failed(error)) => return Err(error),
-                Err(Miss::Misfit) if attempt == 1 && kept_from == 0 => break,
-                Err(Miss::Misfit) => {}
-            }
-        }
-        let what = format!(
-            "the events do not give the root of the head, sequence {}; verify the log",
-            self.head.seq
-        );
-        Err(ReadError::from(Fault::corrupt(kept_from, what)).into())
+impl fmt::Debug for Prover<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Prover")
+            .field("identity", &self.identity)
+            .field("head", &self.head)
+            .finish_non_exhaustive()
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::prover::Proven;
+use super::proven::Proven;
 use super::tiles::Tiles;
 use super::{Frontier, leaf_hash, verify_consistency, verify_inclusion};
 use crate::note::ProveError;
@@ -223,19 +223,22 @@ fn without_its_first_volumes_a_log_proves_what_is_left() {
         let log = EventLog::open(dir.path(), options()).expect("it opens");
         let size = log.head().tree_size;
         for seq in [kept_from, kept_from + 1, kept_from + 300, size - 1] {
-            let path = log.inclusion_path(seq, size).expect("it proves");
+            let path = log.prover().inclusion_path(seq, size).expect("it proves");
             let (leaf, root) = (leaf_hash(&chain[index(seq)]), &roots[index(size)]);
             verify_inclusion(seq, size, &leaf, root, &path).expect("it holds");
         }
         // What ends where the frontier ends a subtree is known from it.
         for old in [kept_from / 256 * 256, kept_from, kept_from + 77, size - 3] {
-            let path = log.consistency_path(old, size).expect("it proves");
+            let path = log.prover().consistency_path(old, size).expect("it proves");
             let [from, to] = [old, size].map(|at| &roots[index(at)]);
             verify_consistency(old, from, size, to, &path).expect("it holds");
         }
         // A size that ends on whole tiles is known from them alone.
-        assert_eq!(log.consistency_path(256, size).is_ok(), tiles);
-        for outcome in [log.inclusion_path(3, size), log.consistency_path(3, size)] {
+        assert_eq!(log.prover().consistency_path(256, size).is_ok(), tiles);
+        for outcome in [
+            log.prover().inclusion_path(3, size),
+            log.prover().consistency_path(3, size),
+        ] {
             let pruned =
                 matches!(outcome, Err(ProveError::Pruned { kept_from: at }) if at == kept_from);
             assert!(pruned, "{outcome:?}");
@@ -247,8 +250,10 @@ fn without_its_first_volumes_a_log_proves_what_is_left() {
     std::fs::write(dir.path().join("tree/1"), [9; 32 * 5]).expect("it writes");
     let log = EventLog::open(dir.path(), options()).expect("it opens");
     let size = log.head().tree_size;
-    log.inclusion_path(kept_from, size).expect("it proves");
-    let outcome = log.consistency_path(256, size);
+    log.prover()
+        .inclusion_path(kept_from, size)
+        .expect("it proves");
+    let outcome = log.prover().consistency_path(256, size);
     assert!(
         matches!(outcome, Err(ProveError::Pruned { .. })),
         "{outcome:?}"

@@ -8,7 +8,6 @@ use std::{
 use clap::Args;
 
 use super::super::{Done, Global, client::Client, exit::Exit, place::Place};
-use crate::keeping::proofs;
 
 /// `vsm log checkpoint`
 #[derive(Debug, Args)]
@@ -31,7 +30,9 @@ pub fn run(global: &Global, args: &CheckpointArgs) -> Done {
             let place = Place::find(dir)?;
             let log = place.offline()?;
             let signer = place.signer(&log.identity())?;
-            let signed = proofs::checkpoint(&log, &signer, args.size);
+            let prover = log.prover();
+            let size = args.size.unwrap_or(prover.head().tree_size);
+            let signed = prover.checkpoint_at(size, &signer);
             signed.map_err(super::unproven)?.to_string()
         }
         None => {

@@ -22,7 +22,6 @@ use super::super::{
     exit::{Exit, ExitError},
     place::Place,
 };
-use crate::keeping::{Provable, proofs};
 
 /// `vsm log prove SEQ`
 #[derive(Debug, Args)]
@@ -99,16 +98,19 @@ fn offline(
 ) -> anyhow::Result<String> {
     let place = Place::find(dir)?;
     let log = place.offline()?;
+    let prover = log.prover();
     let under = match given {
         Some(given) => given.clone(),
         None => {
             let signer = place.signer(&log.identity())?;
-            proofs::checkpoint(&log, &signer, None).map_err(super::unproven)?
+            prover.checkpoint(&signer).map_err(super::unproven)?
         }
     };
     let text = match old {
-        Some(old) => log.consistency(old, &under).map(|it| it.to_string()),
-        None => log
+        Some(old) => prover
+            .prove_consistency(old, &under)
+            .map(|it| it.to_string()),
+        None => prover
             .prove_event(seq.unwrap_or_default(), &under)
             .map(|it| it.to_string()),
     };
