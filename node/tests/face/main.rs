@@ -5,6 +5,7 @@
 mod command;
 mod command_line;
 mod documentation;
+mod forks;
 mod log;
 mod maintenance;
 mod messages;

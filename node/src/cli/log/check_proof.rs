@@ -4,8 +4,7 @@
 
 use std::{
     fmt::Write as _,
-    fs,
-    io::{self, Read, Write},
+    io::{self, Write},
     path::{Path, PathBuf},
 };
 
@@ -14,13 +13,16 @@ use serde_json::{Value, json};
 use vsm_core::Digest;
 use vsm_store::note::{
     CheckError, ConsistencyProof, EventProof, ForkEvidence, InclusionProof, SignedCheckpoint,
-    TEXT_BYTES_MAX, VerifierKey,
+    VerifierKey,
 };
 
-use super::super::{
-    Done, Global,
-    exit::{Exit, ExitError},
-    output::{self, Format},
+use super::{
+    super::{
+        Done, Global,
+        exit::{Exit, ExitError},
+        output::{self, Format},
+    },
+    given,
 };
 
 /// `vsm log check-proof FILE`
@@ -236,15 +238,6 @@ fn failed(why: &dyn std::fmt::Display) -> anyhow::Error {
     ExitError::verification_failed(format!("it does not hold: {why}")).into()
 }
 
-/// Reads a text; what is longer than any may be is cut, and does not parse.
 fn read(file: &Path) -> anyhow::Result<String> {
-    let max = TEXT_BYTES_MAX as u64 + 1;
-    let mut bytes = Vec::new();
-    let read = if file == Path::new("-") {
-        io::stdin().lock().take(max).read_to_end(&mut bytes)
-    } else {
-        fs::File::open(file).and_then(|file| file.take(max).read_to_end(&mut bytes))
-    };
-    read.map_err(|error| ExitError::usage(format!("{}: {error}", file.display())))?;
-    String::from_utf8(bytes).map_err(|_| failed(&"the file is no text"))
+    String::from_utf8(given::bytes(file)?).map_err(|_| failed(&"the file is no text"))
 }

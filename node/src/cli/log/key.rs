@@ -8,7 +8,7 @@ use std::{
 use anyhow::bail;
 use clap::Args;
 use serde_json::json;
-use vsm_store::note::VerifierKey;
+use vsm_store::{OfflineLog, note::VerifierKey};
 
 use super::super::{
     Done, Global,
@@ -33,12 +33,8 @@ pub struct KeyArgs {
 pub fn run(global: &Global, args: &KeyArgs) -> Done {
     let key = match &args.dir {
         Some(dir) => {
-            // Genesis names it: the private key need not be there.
-            let identity = Place::find(dir)?.offline()?.identity();
-            if identity.node_key == [0; 32] {
-                bail!("the log in {} has no key of a node", dir.display());
-            }
-            VerifierKey::new(&identity.origin(), &identity.node_key)?
+            let place = Place::find(dir)?;
+            of_files(&place, &place.offline()?)?
         }
         None => {
             let client = Client::new(global)?;
@@ -51,4 +47,16 @@ pub fn run(global: &Global, args: &KeyArgs) -> Done {
         Format::Text => writeln!(io::stdout().lock(), "{key}")?,
     }
     Ok(Exit::Ok)
+}
+
+/// The key that a log's genesis names: the private one need not be there.
+///
+/// # Errors
+/// When it names none.
+pub(super) fn of_files(place: &Place, log: &OfflineLog) -> anyhow::Result<VerifierKey> {
+    let identity = log.identity();
+    if identity.node_key == [0; 32] {
+        bail!("the log in {} has no key of a node", place.log.display());
+    }
+    Ok(VerifierKey::new(&identity.origin(), &identity.node_key)?)
 }

@@ -6,6 +6,8 @@ pub mod check_proof;
 pub mod checkpoint;
 pub mod confirm;
 pub mod export;
+pub mod fork;
+mod given;
 pub mod key;
 pub mod progress;
 pub mod prove;
@@ -37,6 +39,8 @@ pub enum LogCommand {
     Checkpoint(checkpoint::CheckpointArgs),
     /// Prove that a record is in the log, or that a log has only grown.
     Prove(prove::ProveArgs),
+    /// Make evidence that the log's key has signed two histories.
+    Fork(fork::ForkArgs),
     /// Check a checkpoint, a proof or evidence of a fork, without the log.
     CheckProof(check_proof::CheckProofArgs),
     /// Remove the body of a record for good; everything else of it stays.
@@ -67,6 +71,7 @@ pub fn run(global: &Global, command: LogCommand) -> Done {
         LogCommand::Key(args) => key::run(global, &args),
         LogCommand::Checkpoint(args) => checkpoint::run(global, &args),
         LogCommand::Prove(args) => prove::run(global, &args),
+        LogCommand::Fork(args) => fork::run(global, &args),
         LogCommand::CheckProof(args) => check_proof::run(global, &args),
         LogCommand::Redact(args) => redact::run(global, &args),
         LogCommand::Prune(args) => prune::run(global, &args),

@@ -16,11 +16,14 @@ use vsm_store::{
     verify_consistency, verify_inclusion,
 };
 
-use super::super::{
-    Done, Global,
-    client::Client,
-    exit::{Exit, ExitError},
-    place::Place,
+use super::{
+    super::{
+        Done, Global,
+        client::Client,
+        exit::{Exit, ExitError},
+        place::Place,
+    },
+    given,
 };
 
 /// `vsm log prove SEQ`
@@ -51,8 +54,9 @@ pub struct ProveArgs {
 /// With exit code 3 when a checkpoint is not of the log; when there is no such
 /// record, or what the proof needs was pruned.
 pub fn run(global: &Global, args: &ProveArgs) -> Done {
-    let given = args.checkpoint.as_deref().map(checkpoint).transpose()?;
-    let since = args.since.as_deref().map(checkpoint).transpose()?;
+    let given = args.checkpoint.as_deref().map(given::checkpoint);
+    let given = given.transpose()?;
+    let since = args.since.as_deref().map(given::checkpoint).transpose()?;
     let size = given.as_ref().map(SignedCheckpoint::size);
     let old = args
         .consistency
@@ -158,11 +162,4 @@ fn consistency(
 fn other(error: impl std::fmt::Display) -> anyhow::Error {
     let message = format!("the checkpoint is not of this log: {error}");
     ExitError::verification_failed(message).into()
-}
-
-/// Reads a checkpoint. Nothing is believed of it: it is compared with the log.
-fn checkpoint(file: &Path) -> anyhow::Result<SignedCheckpoint> {
-    let usage = |why: String| ExitError::usage(format!("{}: {why}", file.display()));
-    let text = std::fs::read_to_string(file).map_err(|error| usage(error.to_string()))?;
-    Ok(SignedCheckpoint::parse(&text).map_err(|error| usage(format!("no checkpoint: {error}")))?)
 }
