@@ -199,7 +199,9 @@ pub enum OpenError {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ReadError {
-    /// The events were dropped by a pruning.
+    /// The events were dropped by a pruning, as a record in the log says. If
+    /// none does, their volume was taken away: that is
+    /// [`Corrupt`](Self::Corrupt).
     #[error("everything before sequence {first} was pruned")]
     Pruned {
         /// The first sequence that the log holds.

@@ -271,6 +271,20 @@ impl BackwardReader {
         self
     }
 
+    /// The next event that is wanted. At a fault, `next_seq` is what could not
+    /// be read.
+    pub(crate) fn step(&mut self) -> Result<Option<Event>, Fault> {
+        while self.events.is_empty() {
+            let Some(seq) = self.next_seq else {
+                self.volume = None;
+                return Ok(None);
+            };
+            self.next_seq = self.enter_frame(seq)?.checked_sub(1);
+            self.begun = true;
+        }
+        Ok(self.events.pop())
+    }
+
     /// Takes the wanted events up to `seq` out of the frame that holds it, and
     /// returns the frame's first sequence.
     fn enter_frame(&mut self, seq: u64) -> Result<u64, Fault> {
@@ -318,27 +332,18 @@ impl Iterator for BackwardReader {
     type Item = Result<Event, ReadError>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        while self.events.is_empty() {
-            let Some(seq) = self.next_seq else {
-                self.volume = None;
-                return None;
-            };
-            match self.enter_frame(seq) {
-                Ok(first_seq) => self.next_seq = first_seq.checked_sub(1),
-                Err(fault) => {
-                    self.next_seq = None;
-                    self.events.clear();
-                    return match self.store.explain(seq, fault) {
-                        // What was pruned is not there to be read; that is an
-                        // error only for who asks for it.
-                        ReadError::Pruned { .. } if self.begun => None,
-                        error => Some(Err(error)),
-                    };
-                }
-            }
-            self.begun = true;
+        let fault = match self.step() {
+            Ok(event) => return event.map(Ok),
+            Err(fault) => fault,
+        };
+        self.events.clear();
+        let seq = self.next_seq.take()?;
+        match self.store.explain(seq, fault) {
+            // What was pruned is not there to be read; that is an error only
+            // for who asks for it.
+            ReadError::Pruned { .. } if self.begun => None,
+            error => Some(Err(error)),
         }
-        self.events.pop().map(Ok)
     }
 }
 

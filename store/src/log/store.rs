@@ -21,6 +21,7 @@ use crate::index::active::VolumeStreams;
 use crate::index::files::Indexes;
 use crate::log::gate::Gate;
 use crate::log::identity::LogId;
+use crate::maintenance::boundary::Boundary;
 use crate::tree::Tiles;
 
 /// Sealed volumes that stay open without a reader.
@@ -34,6 +35,8 @@ pub(crate) struct Store {
     pub(crate) tiles: Tiles,
     /// First sequences, ascending.
     volumes: RwLock<Vec<u64>>,
+    /// Whether what is before them was pruned.
+    pub(crate) boundary: Boundary,
     open: Mutex<OpenVolumes>,
     /// The index files of all volumes but the one being written.
     pub(crate) indexes: Indexes,
@@ -89,6 +92,7 @@ impl Store {
             indexes: Indexes::new(log_id, indexed),
             streams: RwLock::default(),
             volumes: RwLock::new(volumes),
+            boundary: Boundary::default(),
             open: Mutex::default(),
             lock: Mutex::new(None),
             closed: RwLock::new(false),
@@ -165,8 +169,11 @@ impl Store {
         open.held.remove(&first_seq);
     }
 
-    /// Forgets the volumes before `first_kept`, which are about to be removed.
+    /// Forgets the volumes before `first_kept`, which are about to be removed,
+    /// as a record says.
     pub(crate) fn forget_before(&self, first_kept: u64) {
+        // First: nobody may find them gone and no reason for it.
+        self.boundary.pruned(first_kept);
         self.volumes.write().retain(|first| *first >= first_kept);
         let mut open = self.open.lock();
         open.sealed.retain(|(first, _)| *first >= first_kept);
@@ -183,11 +190,11 @@ impl Store {
 
     /// What a reader that failed at `seq` is told: a volume may have been
     /// pruned under it.
-    pub(crate) fn explain(&self, seq: u64, fault: Fault) -> ReadError {
-        match self.first_seq() {
-            first if seq < first => ReadError::Pruned { first },
-            _ => fault.into(),
+    pub(crate) fn explain(self: &Arc<Self>, seq: u64, fault: Fault) -> ReadError {
+        if seq < self.first_seq() {
+            return self.missing_before_first(seq);
         }
+        fault.into()
     }
 
     /// The volume that starts at `first_seq`, opened if need be.

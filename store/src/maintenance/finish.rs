@@ -41,6 +41,7 @@ pub(crate) fn at_open(
     seal: &mut dyn FnMut() -> Result<(), Fault>,
 ) -> Result<Asked, OpenError> {
     let at = Fault::at(last_seq);
+    store.boundary.opened(last_seq);
     store.backend.clean().map_err(&at)?;
     let Some(bytes) = store.backend.intent().map_err(&at)? else {
         return Ok(Asked::default());
@@ -81,13 +82,6 @@ impl Host for Opening<'_> {
     fn erase_journal(&mut self) -> Result<(), Fault> {
         Ok(())
     }
-}
-
-/// Whether a record says that everything before the first event that is there
-/// was pruned. Reads the log until its end.
-pub(crate) fn is_pruned_by_record(store: &Arc<Store>, last_seq: u64) -> Result<bool, Fault> {
-    let first = store.first_seq();
-    Ok(first == 0 || asked_for(store, first, last_seq)?.first_kept >= first)
 }
 
 /// Collects what the records from `from` to `last_seq` ask for.

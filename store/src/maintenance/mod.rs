@@ -19,6 +19,7 @@
 pub(crate) mod backup;
 mod backup_files;
 mod backup_target;
+pub(crate) mod boundary;
 pub(crate) mod check;
 pub(crate) mod copy;
 pub(crate) mod error;

@@ -121,7 +121,10 @@ impl EventLog {
             return Err(RedactError::NotDurable { seq, durable });
         }
         if seq < first {
-            return Err(RedactError::Pruned { seq, first });
+            return Err(match self.shared().store.missing_before_first(seq) {
+                ReadError::Pruned { first } => RedactError::Pruned { seq, first },
+                error => error.into(),
+            });
         }
         let event = self.read(seq).hashed(true).next().transpose()?;
         let event = event.ok_or_else(|| Fault::corrupt(seq, "event is missing"));

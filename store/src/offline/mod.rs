@@ -30,7 +30,7 @@ use crate::log::progress::Progress;
 use crate::log::recover::{Recovered, recover};
 use crate::log::shared::Head;
 use crate::log::store::Store;
-use crate::maintenance::finish::is_pruned_by_record;
+use crate::maintenance::boundary::NO_RECORD;
 use crate::reader::{BackwardReader, Reader};
 use crate::snapshot::{SnapshotInfo, SnapshotShelf};
 use copy::CopyBackend;
@@ -51,7 +51,7 @@ impl OfflineLog {
     /// Opens the log in a directory without writing there. The scratch
     /// directory is the system's.
     ///
-    /// A log that starts later than with genesis is read to its end first, for
+    /// A log that starts later than with genesis is read backwards first, up to
     /// the record that says that it was pruned.
     pub fn open(dir: impl AsRef<Path>) -> Result<Self, OpenError> {
         Self::open_with_scratch(dir, std::env::temp_dir())
@@ -88,9 +88,9 @@ impl OfflineLog {
         store.tiles.cut(head.tree_size);
         store.set_active(volume_first_seq, volume, streams);
         // Volumes may also be missing because somebody took them away.
-        if !is_pruned_by_record(&store, head.seq)? {
-            let what = "the volume that holds it is missing, and no record says that it was pruned";
-            return Err(Fault::corrupt(0, what).into());
+        store.boundary.opened(head.seq);
+        if !store.is_pruned_by_record()? {
+            return Err(Fault::corrupt(0, NO_RECORD).into());
         }
         Ok(Self {
             identity,

@@ -60,9 +60,13 @@ impl LogNodes {
         self.before.size()
     }
 
-    fn pruned(&self) -> ProveError {
-        ProveError::Pruned {
-            kept_from: self.kept_from(),
+    /// Why what is before the first event that is kept can't be told.
+    fn missing(&self, seq: u64) -> ProveError {
+        match self.store.missing_before_first(seq) {
+            ReadError::Pruned { .. } => ProveError::Pruned {
+                kept_from: self.kept_from(),
+            },
+            error => error.into(),
         }
     }
 
@@ -81,7 +85,9 @@ impl LogNodes {
             let at = |seq: u64| usize::try_from(seq.checked_sub(*from)?).ok();
             (from / BLOCK == block).then(|| leaves.get(at(start)?..at(end)?))?
         });
-        found.map(<[Hash]>::to_vec).ok_or_else(|| self.pruned())
+        found
+            .map(<[Hash]>::to_vec)
+            .ok_or_else(|| self.missing(start))
     }
 
     /// Reads and hashes the events from `start` to before `end`.
@@ -147,7 +153,7 @@ impl Nodes for LogNodes {
         } else if height > 8 {
             self.fold_tiles_below(start, height)?
         } else if end <= kept_from {
-            return Err(self.pruned());
+            return Err(self.missing(start));
         } else if height == 8 {
             // A block is read for its own sake once, to fill a tile.
             fold(self.read(start, end)?)
