@@ -22,6 +22,7 @@ pub mod send;
 pub mod status;
 pub mod token;
 pub mod unit;
+pub mod upkeep;
 
 use std::{
     path::{Path, PathBuf},

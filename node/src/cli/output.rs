@@ -24,6 +24,22 @@ pub fn json_line(value: &impl Serialize) -> io::Result<()> {
     out.write_all(b"\n")
 }
 
+/// Prints a value in the form that is wanted: as JSON on a line, or what `text`
+/// writes.
+///
+/// # Errors
+/// When stdout does not take it.
+pub fn either(
+    format: Format,
+    value: &impl Serialize,
+    text: impl FnOnce(&mut dyn Write) -> io::Result<()>,
+) -> io::Result<()> {
+    match format {
+        Format::Json => json_line(value),
+        Format::Text => text(&mut io::stdout().lock()),
+    }
+}
+
 /// Prints one JSON value over several lines.
 ///
 /// # Errors

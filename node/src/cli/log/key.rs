@@ -1,22 +1,13 @@
 //! `vsm log key`: what others pin before they check anything.
 
-use std::{
-    io::{self, Write},
-    path::PathBuf,
-};
+use std::path::PathBuf;
 
 use anyhow::bail;
 use clap::Args;
 use serde_json::json;
 use vsm_store::{OfflineLog, note::VerifierKey};
 
-use super::super::{
-    Done, Global,
-    client::Client,
-    exit::Exit,
-    output::{self, Format},
-    place::Place,
-};
+use super::super::{Done, Global, client::Client, exit::Exit, output, place::Place};
 
 /// `vsm log key`
 #[derive(Debug, Args)]
@@ -42,10 +33,8 @@ pub fn run(global: &Global, args: &KeyArgs) -> Done {
             VerifierKey::parse(text.trim_end())?
         }
     };
-    match global.format {
-        Format::Json => output::json_line(&json!({"key": key.to_string(), "origin": key.name()}))?,
-        Format::Text => writeln!(io::stdout().lock(), "{key}")?,
-    }
+    let named = json!({"key": key.to_string(), "origin": key.name()});
+    output::either(global.format, &named, |out| writeln!(out, "{key}"))?;
     Ok(Exit::Ok)
 }
 
