@@ -41,7 +41,7 @@ impl Default for Options {
         Self {
             volume_bytes: 32 * 1024 * 1024,
             frame_bytes: 6400,
-            pending_bytes_max: 8 * 1024 * 1024,
+            pending_bytes_max: 2 * 1024 * 1024,
             body_bytes_max: 1024 * 1024,
             cache_bytes: 16 * 1024 * 1024,
             compress: true,
@@ -80,7 +80,7 @@ impl Options {
     }
 
     /// Encoded bytes that may wait for the disk before `append` blocks. A batch
-    /// is taken whole when less than that waits. Default 8 MiB:
+    /// is taken whole when less than that waits. Default 2 MiB:
     /// more only costs memory, since a sync of that size is as fast as they get.
     #[must_use]
     pub fn pending_bytes_max(mut self, bytes: usize) -> Self {

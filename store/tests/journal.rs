@@ -113,7 +113,9 @@ fn a_journal_that_went_round_holds_what_the_volumes_lack() {
         .body_bytes_max(6_000_000);
     let body = |n: usize| -> Vec<u8> {
         let len = if n % 40 == 7 { 5_500_000 } else { 100_000 };
-        (0..len).map(|at| (at * n / 7 + at) as u8).collect()
+        (0..len)
+            .map(|at| (at * n / 7 + at).to_le_bytes()[0])
+            .collect()
     };
     let crashed = crash(&options, |log| {
         for n in 0..180 {

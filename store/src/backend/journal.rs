@@ -27,11 +27,11 @@ pub(crate) const JOURNAL_FILES: [&str; 2] = ["journal.0", "journal.1"];
 /// the volume rarer and opening after a crash slower.
 const FILE_BYTES: u64 = 4 * 1024 * 1024;
 /// A file is made longer by as much as it is long, but at least by this.
-const GROWTH_MIN: u64 = 256 * 1024;
+const GROWTH_MIN: usize = 256 * 1024;
 /// Records up to this length are copied together and written at once.
 const COPIED_MAX: usize = 128 * 1024;
 
-static ZEROS: [u8; GROWTH_MIN as usize] = [0; GROWTH_MIN as usize];
+static ZEROS: [u8; GROWTH_MIN] = [0; GROWTH_MIN];
 
 /// A log's journal, while the log is open.
 pub(crate) struct Journal {
@@ -131,10 +131,10 @@ impl JournalFile {
         if end <= self.filled {
             return Ok(());
         }
-        let ahead = self.filled + self.filled.max(GROWTH_MIN);
+        let ahead = self.filled + self.filled.max(GROWTH_MIN as u64);
         let wanted = ahead.min(FILE_BYTES).max(end);
         while self.filled < wanted {
-            let len = (wanted - self.filled).min(GROWTH_MIN);
+            let len = (wanted - self.filled).min(GROWTH_MIN as u64);
             self.file.write_all_at(
                 &ZEROS[..usize::try_from(len).unwrap_or(ZEROS.len())],
                 self.filled,

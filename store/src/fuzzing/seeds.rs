@@ -1,8 +1,7 @@
 //! Inputs to start from: what the encoders write, and some of it cut short.
 
-use crate::batch::Batch;
+use crate::batch::{Batch, NewEvent};
 use crate::digest::{Digest, body_commitment};
-use crate::event::NewEvent;
 use crate::format::entry::{self, Draft};
 use crate::format::frame::FrameEncoder;
 use crate::format::header::{FLAG_HAS_BODY, Header, RecordKind};
@@ -66,7 +65,7 @@ fn journal(groups: u64) -> Vec<u8> {
     for _ in 0..2 {
         for n in 0..groups {
             let mut batch = Batch::new();
-            let body = n.to_le_bytes().repeat(n as usize);
+            let body = n.to_le_bytes().repeat(usize::from(n > 1));
             let event = NewEvent {
                 stream: "s",
                 kind: "k",

@@ -22,7 +22,7 @@ const HEAD_DELAY: Duration = Duration::from_millis(10);
 /// Encoded bytes that are worth making frames of.
 const WORTH_FRAMING: usize = 32 * 1024;
 /// Encoded bytes that may wait for being put into frames, and be at it.
-const QUEUED_BYTES_MAX: usize = 4 * 1024 * 1024;
+const QUEUED_BYTES_MAX: usize = 2 * 1024 * 1024;
 /// What is shorter than this is joined with what comes next.
 const JOINED_BYTES_MAX: usize = 64 * 1024;
 /// Buffers that are kept for what comes next.

@@ -12,6 +12,7 @@ use parking_lot::Mutex;
 
 use super::sign::Record;
 use crate::error::{Fault, ReadError};
+use crate::log::progress::Progress;
 use crate::log::store::Store;
 use crate::reader::BackwardReader;
 
@@ -88,7 +89,11 @@ impl Store {
 
 /// Looks for a record that says that the log was pruned to `first` or further.
 fn has_record(store: &Arc<Store>, first: u64, last_seq: u64) -> Result<bool, Fault> {
-    let mut reader = BackwardReader::new(Arc::clone(store), last_seq);
+    let mut reader = BackwardReader::new(
+        Arc::clone(store),
+        Arc::new(Progress::new(last_seq)),
+        last_seq,
+    );
     while let Some(event) = reader.step()? {
         let seq = event.seq();
         let bad = |malformed| Fault::from((seq, malformed));
