@@ -25,8 +25,9 @@ use crate::reader::Reader;
 ///
 /// It is pinned to that end: what is appended meanwhile is not in it, so that
 /// two calls never speak of different sizes. A checkpoint and the proofs under
-/// it come from one prover; what came since takes another one. Making one costs
-/// nothing, and any number may be in use.
+/// it come from one prover; what came since takes another one. Making one waits
+/// for what is durable to be readable, some milliseconds at most, and any
+/// number may be in use.
 ///
 /// What the log no longer has is not pinned. Events that are pruned meanwhile
 /// can't be proven any more, and a running log that is closed answers
