@@ -25,7 +25,7 @@ use crate::format::journal::{RECORD_ALIGN, RECORD_FIXED, RecordHeader, padded};
 pub(crate) const JOURNAL_FILES: [&str; 2] = ["journal.0", "journal.1"];
 /// After so many bytes it is the other file's turn. More would make the sync of
 /// the volume rarer and opening after a crash slower.
-const FILE_BYTES: u64 = 4 * 1024 * 1024;
+const FILE_BYTES: u64 = 8 * 1024 * 1024;
 /// A file is made longer by as much as it is long, but at least by this.
 const GROWTH_MIN: usize = 256 * 1024;
 /// Records up to this length are copied together and written at once.

@@ -59,7 +59,7 @@ fn a_record_of_the_journal() {
         &"33".repeat(32),
     ];
     assert_eq!(content, expected.concat());
-    assert_eq!(checksum, "0000000000000000");
+    assert_eq!(checksum, "ad984d9074851434");
     assert_eq!(RecordHeader::parse(&header.encode()), Some(header));
     assert_eq!(
         (padded(1), padded(3_944), padded(3_945)),
