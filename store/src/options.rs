@@ -19,6 +19,7 @@ pub type Clock = Arc<dyn Fn() -> u64 + Send + Sync>;
 #[derive(Clone)]
 pub struct Options {
     pub(crate) volume_bytes: u64,
+    pub(crate) journal_bytes: u64,
     pub(crate) frame_bytes: usize,
     pub(crate) pending_bytes_max: usize,
     pub(crate) body_bytes_max: usize,
@@ -40,6 +41,7 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             volume_bytes: 32 * 1024 * 1024,
+            journal_bytes: 8 * 1024 * 1024,
             frame_bytes: 6400,
             pending_bytes_max: 2 * 1024 * 1024,
             body_bytes_max: 1024 * 1024,
@@ -68,6 +70,16 @@ impl Options {
     #[must_use]
     pub fn volume_bytes(mut self, bytes: u64) -> Self {
         self.volume_bytes = bytes;
+        self
+    }
+
+    /// How long each of the journal's two files gets, from 64 KiB to 1 GiB.
+    /// Default 8 MiB. What is in them is put into volumes when the log is opened
+    /// after a crash; with shorter ones a volume is synced more often. One that
+    /// has to hold a longer batch gets longer.
+    #[must_use]
+    pub fn journal_bytes(mut self, bytes: u64) -> Self {
+        self.journal_bytes = bytes.clamp(64 * 1024, 1024 * 1024 * 1024);
         self
     }
 
@@ -178,6 +190,7 @@ impl fmt::Debug for Options {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Options")
             .field("volume_bytes", &self.volume_bytes)
+            .field("journal_bytes", &self.journal_bytes)
             .field("frame_bytes", &self.frame_bytes)
             .field("pending_bytes_max", &self.pending_bytes_max)
             .field("body_bytes_max", &self.body_bytes_max)

@@ -38,7 +38,10 @@ const KILLS_OF_ONE: u64 = 10;
 fn options() -> Options {
     // Small, so that kills also hit sealing and new volumes; plain, so that a
     // body that should be gone can be searched for.
-    Options::new().volume_bytes(60_000).compress(false)
+    Options::new()
+        .volume_bytes(60_000)
+        .journal_bytes(64 << 10)
+        .compress(false)
 }
 
 /// Appends for ever, or until the log refuses.

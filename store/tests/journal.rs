@@ -110,6 +110,7 @@ fn what_only_the_journal_holds_is_read_and_gone_on_with() {
 fn a_journal_that_went_round_holds_what_the_volumes_lack() {
     let options = Options::new()
         .volume_bytes(6_000_000)
+        .journal_bytes(1 << 20)
         .body_bytes_max(6_000_000);
     let body = |n: usize| -> Vec<u8> {
         let len = if n % 40 == 7 { 5_500_000 } else { 100_000 };

@@ -48,6 +48,8 @@ const CHILD: &str = "VSM_STORE_POWER_CHILD";
 struct Scene {
     name: &'static str,
     volume_bytes: u64,
+    /// Short files of the journal are written again and again.
+    journal_bytes: u64,
     load: Load,
     processes: u64,
     /// How often, in percent, a group is followed by maintenance.
@@ -60,6 +62,7 @@ const SCENES: [Scene; 4] = [
     Scene {
         name: "small volumes, some processes dying",
         volume_bytes: 40_000,
+        journal_bytes: 64 << 10,
         load: Load {
             seed: 1,
             groups: 60,
@@ -73,6 +76,7 @@ const SCENES: [Scene; 4] = [
     Scene {
         name: "one volume, some processes dying",
         volume_bytes: 8 << 20,
+        journal_bytes: 64 << 10,
         load: Load {
             seed: 2,
             groups: 100,
@@ -86,6 +90,7 @@ const SCENES: [Scene; 4] = [
     Scene {
         name: "bursts",
         volume_bytes: 8 << 20,
+        journal_bytes: 1 << 20,
         load: Load {
             seed: 3,
             groups: 220,
@@ -99,6 +104,7 @@ const SCENES: [Scene; 4] = [
     Scene {
         name: "maintenance, some processes dying",
         volume_bytes: 20_000,
+        journal_bytes: 64 << 10,
         load: Load {
             seed: 4,
             groups: 50,
@@ -116,6 +122,7 @@ fn options(scene: &Scene) -> Options {
     let compress = scene.upkeep == 0;
     Options::new()
         .volume_bytes(scene.volume_bytes)
+        .journal_bytes(scene.journal_bytes)
         .compress(compress)
 }
 

@@ -74,7 +74,7 @@ const FAULTS: [(&str, &[&str]); 13] = [
 ];
 
 fn options() -> Options {
-    Options::new().volume_bytes(30_000)
+    Options::new().volume_bytes(30_000).journal_bytes(64 << 10)
 }
 
 /// Says something that a failing call can't turn into a panic.

@@ -23,9 +23,6 @@ use crate::format::journal::{RECORD_ALIGN, RECORD_FIXED, RecordHeader, padded};
 
 /// The journal's files within a log's directory.
 pub(crate) const JOURNAL_FILES: [&str; 2] = ["journal.0", "journal.1"];
-/// After so many bytes it is the other file's turn. More would make the sync of
-/// the volume rarer and opening after a crash slower.
-const FILE_BYTES: u64 = 8 * 1024 * 1024;
 /// A file is made longer by as much as it is long, but at least by this.
 const GROWTH_MIN: usize = 256 * 1024;
 /// Records up to this length are copied together and written at once.
@@ -36,6 +33,9 @@ static ZEROS: [u8; GROWTH_MIN] = [0; GROWTH_MIN];
 /// A log's journal, while the log is open.
 pub(crate) struct Journal {
     dir: PathBuf,
+    /// After so many bytes it is the other file's turn. More makes the sync of
+    /// the volume rarer and opening after a crash slower.
+    file_bytes: u64,
     /// `None` before the first record.
     files: Option<[JournalFile; 2]>,
     /// Which of them is written.
@@ -56,9 +56,10 @@ struct JournalFile {
 impl Journal {
     /// The journal of the log in `dir`, which has none: what a crash leaves is
     /// put into the volumes first.
-    pub(crate) fn new(dir: &Path) -> Self {
+    pub(crate) fn new(dir: &Path, file_bytes: u64) -> Self {
         Self {
             dir: dir.to_path_buf(),
+            file_bytes,
             files: None,
             turn: 0,
             buffer: Vec::new(),
@@ -90,7 +91,7 @@ impl Journal {
             return false;
         };
         let end = files[self.turn].end;
-        end > 0 && end + padded(entries) as u64 > FILE_BYTES
+        end > 0 && end + padded(entries) as u64 > self.file_bytes
     }
 
     /// Writes a record and returns when it is on the device.
@@ -109,7 +110,7 @@ impl Journal {
         };
         let file = &mut files[self.turn];
         let len = padded(entries.len()) as u64;
-        file.fill_to(file.end + len)?;
+        file.fill_to(file.end + len, self.file_bytes)?;
         file.put(header, entries, &mut self.buffer)?;
         file.file.sync_data()?;
         file.end += len;
@@ -126,13 +127,14 @@ impl Journal {
 
 impl JournalFile {
     /// Fills the file with zeros up to `end` at least, ahead of what is
-    /// written, so that few syncs have to make it longer.
-    fn fill_to(&mut self, end: u64) -> io::Result<()> {
+    /// written, so that few syncs have to make it longer; to no more than
+    /// `most` if that is enough.
+    fn fill_to(&mut self, end: u64, most: u64) -> io::Result<()> {
         if end <= self.filled {
             return Ok(());
         }
         let ahead = self.filled + self.filled.max(GROWTH_MIN as u64);
-        let wanted = ahead.min(FILE_BYTES).max(end);
+        let wanted = ahead.min(most).max(end);
         while self.filled < wanted {
             let len = (wanted - self.filled).min(GROWTH_MIN as u64);
             self.file.write_all_at(

@@ -333,8 +333,8 @@ impl Backend for SledBackend {
         Ok(file.sync_data()?)
     }
 
-    fn journal(&self) -> Option<Journal> {
-        Some(Journal::new(&self.dir))
+    fn journal(&self, file_bytes: u64) -> Option<Journal> {
+        Some(Journal::new(&self.dir, file_bytes))
     }
 
     fn journaled(&self) -> Result<Vec<Vec<u8>>, BackendError> {

@@ -32,7 +32,7 @@ use crate::log::writer::Writer;
 pub(crate) fn run(shared: &Shared, writer: Writer, head_file: HeadFile) {
     shared.enlist_thread();
     let framing = &shared.progress.framing;
-    let mut journal = shared.store.backend.journal();
+    let mut journal = shared.store.backend.journal(shared.options.journal_bytes);
     if journal.is_none() {
         framing.be_eager();
     }

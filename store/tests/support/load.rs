@@ -29,6 +29,9 @@ pub(crate) struct Load {
     pub(crate) snapshots: bool,
 }
 
+/// In place of a chain hash.
+const UNKNOWN: &str = "unknown";
+
 /// What was acknowledged: a sequence and the chain hash there, which stands
 /// for all events up to it.
 pub(crate) type Acknowledged = Option<(u64, String)>;
@@ -102,10 +105,15 @@ pub(crate) fn append_and(
         besides(log, &mut random, acks)?;
         if random.percent(load.waits) {
             ticket.wait()?;
+            // Mostly before it is in a frame, which asking for the head waits for.
+            if random.percent(70) {
+                acks.say(&format!("durable {} {UNKNOWN}", ticket.last))?;
+                continue;
+            }
             let head = log.head();
             assert!(head.seq >= ticket.last);
             acks.say(&format!("durable {} {}", head.seq, head.chain_hash))?;
-            match random.below(12) {
+            match random.below(8) {
                 // Leaves time for the head file.
                 0 => thread::sleep(Duration::from_millis(12)),
                 1 if load.snapshots => {
@@ -206,7 +214,7 @@ pub(crate) fn check_with(
             return Err(format!("{seq} was acknowledged, the end is {durable}"));
         }
         let found = log.chain_hash(*seq).map_err(|error| error.to_string())?;
-        if found.to_string() != *hash {
+        if hash != UNKNOWN && found.to_string() != *hash {
             return Err(format!("{seq} is another event than was acknowledged"));
         }
     }
