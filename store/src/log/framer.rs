@@ -62,6 +62,7 @@ impl Framer<'_> {
             }
             if work.sync {
                 self.writer.volume.sync()?;
+                self.writer.store.tiles.sync();
                 framing.note_synced(self.writer.last_seq);
             }
             if work.end {

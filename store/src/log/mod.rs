@@ -10,6 +10,7 @@
 //! ```
 
 mod conditions;
+mod cut;
 mod framer;
 pub(crate) mod framing;
 pub(crate) mod gate;
@@ -21,6 +22,7 @@ pub(crate) mod open;
 pub(crate) mod progress;
 pub(crate) mod recover;
 pub(crate) mod redo;
+mod rehash;
 pub(crate) mod shared;
 pub(crate) mod store;
 pub(crate) mod streams;

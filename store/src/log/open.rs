@@ -281,11 +281,9 @@ pub(crate) fn go_on(
         end,
         generation,
         lost,
+        leaves_kept,
         completed,
-        size_in_volume,
     } = recover(&*backend, &volumes, options.accept_tail_loss)?;
-    // All of it is in the volumes now, or belongs to a tail that was given up.
-    backend.remove_journal().map_err(Fault::at(end.seq))?;
     let pruned = remove_leftovers(&*backend, &volumes).map_err(Fault::at(end.seq))?;
     let mut versions = Versions::new(volumes == [0]);
     for (name, stream) in streams.iter() {
@@ -294,7 +292,7 @@ pub(crate) fn go_on(
     let volume_streams = streams.len();
     let store = Arc::new(Store::new(backend, volumes, &pruned, identity.log_id));
     // They may be of events that did not survive.
-    store.tiles.cut(size_in_volume);
+    store.tiles.cut(leaves_kept);
     let volume = store.gated(volume);
     store.set_active(volume_first_seq, Arc::clone(&volume), streams);
     let mut numbering = numbering(end.seq.wrapping_add(1), &end.chain, versions);
@@ -304,7 +302,10 @@ pub(crate) fn go_on(
     writer.volume_streams = volume_streams;
     writer.completed = completed;
     writer.write_tiles();
+    writer.store.tiles.sync();
     let at = Fault::at(end.seq);
+    // All of it is in the volumes now, or belongs to a tail that was given up.
+    writer.store.backend.remove_journal().map_err(&at)?;
     if let Some(lost) = lost {
         tracing::warn!(
             from = lost.lost_from,

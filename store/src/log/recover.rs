@@ -14,21 +14,23 @@
 
 use std::sync::Arc;
 
-use crate::backend::{Backend, Change, Volume};
+use crate::backend::{Backend, Volume};
 use crate::chain::Chain;
 use crate::digest::Digest;
 use crate::error::{Fault, OpenError};
 use crate::format::FORMAT_VERSION;
-use crate::format::frame::{Frame, FrameEncoder, VALUE_BYTES_MAX};
 use crate::format::header::{FLAG_LAST_OF_GROUP, RecordKind};
 use crate::format::internal::Resumed;
+use crate::format::journal::Record;
 use crate::format::keys;
 use crate::format::slot::{SLOT_LEN, Slot, SlotError};
 use crate::format::volume::{Seal, VolumeHeader};
 use crate::index::active::VolumeStreams;
+use crate::log::cut::{remove_after, remove_seal};
 use crate::log::identity::LogIdentity;
 use crate::log::redo::{Found, Redo};
-use crate::log::store::{Next, check_key, frame_at, next_frame};
+use crate::log::rehash::Hashing;
+use crate::log::store::{Next, check_key, next_frame};
 
 use crate::tree::{CompletedRoots, Frontier};
 
@@ -44,10 +46,11 @@ pub(crate) struct Recovered {
     pub(crate) generation: u64,
     /// What was lost, if going on was accepted.
     pub(crate) lost: Option<Resumed>,
-    /// Subtrees that were completed by events which only the journal had, and
-    /// the size of the tree without these.
+    /// How many leaves the tile files have to be believed for: all, or after a
+    /// crash those before the last volume.
+    pub(crate) leaves_kept: u64,
+    /// Subtrees that the events behind those complete.
     pub(crate) completed: CompletedRoots,
-    pub(crate) size_in_volume: u64,
 }
 
 /// The last event and the tree up to it.
@@ -114,7 +117,10 @@ pub(crate) fn recover(
     let seal = read_seal(&*volume, header.first_seq)?;
     let mut scan = scan(&*volume, &header)?;
     let journal = Found::read(backend)?;
-    let redo = plan_redo(&journal, &*volume, &header, slot.as_ref(), &scan)?;
+    let records = journal.records(header.identity.log_id);
+    let mut hashing = Hashing::from(&header, slot.as_ref(), scan.complete_to, &records);
+    let leaves_kept = hashing.start.size();
+    let redo = plan_redo(&records, &*volume, &mut hashing, &scan)?;
     let complete_to = redo.as_ref().map_or(scan.complete_to, |redo| redo.end.seq);
 
     let head_seq = slot.as_ref().map(|slot| slot.seq);
@@ -145,7 +151,7 @@ pub(crate) fn recover(
     let (in_volume, end) = match &redo {
         Some(redo) => (redo.before.clone(), redo.end.clone()),
         None => {
-            let end = end_of_volume(&*volume, &header, slot.as_ref(), &scan)?;
+            let end = hashing.to(&*volume, scan.complete_to)?;
             (end.clone(), end)
         }
     };
@@ -172,8 +178,9 @@ pub(crate) fn recover(
     if !sealed {
         remove_seal(&*volume, end.seq)?;
     }
-    let mut completed = CompletedRoots::default();
+    let mut completed = hashing.completed;
     if let Some(redo) = redo {
+        redo.complete(&mut completed);
         redo.put(&*volume, |frame, bytes| {
             scan.bytes += bytes;
             frame.for_each(|seq, entry| {
@@ -181,7 +188,6 @@ pub(crate) fn recover(
                 Ok::<(), Fault>(())
             })
         })?;
-        completed = redo.completed;
     }
     // Before the journal may go.
     volume.sync().map_err(Fault::at(end.seq))?;
@@ -194,8 +200,8 @@ pub(crate) fn recover(
         end,
         generation: slot.as_ref().map_or(0, |slot| slot.generation),
         lost,
+        leaves_kept,
         completed,
-        size_in_volume: in_volume.frontier.size(),
         volume,
     })
 }
@@ -203,29 +209,22 @@ pub(crate) fn recover(
 /// What the journal has behind the end of the last volume. Volumes with a gap
 /// are damaged, and nothing can go on from them.
 fn plan_redo(
-    journal: &Found,
+    records: &[Record<'_>],
     volume: &dyn Volume,
-    header: &VolumeHeader,
-    slot: Option<&Slot>,
+    hashing: &mut Hashing<'_>,
     scan: &Scan,
 ) -> Result<Option<Redo>, Fault> {
-    let records = journal.records(header.identity.log_id);
     let next = scan.complete_to.wrapping_add(1);
     if scan.gap || records.iter().all(|it| it.header.last_seq() < next) {
         return Ok(None);
     }
-    let before = end_of_volume(volume, header, slot, scan)?;
-    Redo::plan(&records, &before, slot)
-}
-
-fn end_of_volume(
-    volume: &dyn Volume,
-    header: &VolumeHeader,
-    slot: Option<&Slot>,
-    scan: &Scan,
-) -> Result<End, Fault> {
-    let start = start_of_hashing(header, slot, scan.complete_to);
-    hash_to(volume, header, start, slot, scan.complete_to)
+    let before = hashing.to(volume, scan.complete_to)?;
+    let redo = Redo::plan(records, &before, hashing.slot)?;
+    // Otherwise it is done again.
+    if redo.is_none() {
+        hashing.completed = CompletedRoots::default();
+    }
+    Ok(redo)
 }
 
 /// Puts what only the journal holds into a copy of the last volume; returns how
@@ -237,11 +236,13 @@ pub(crate) fn redo_in_copy(
     slot: Option<&Slot>,
 ) -> Result<u64, Fault> {
     let header = header_of(volume, first_seq)?;
-    if journal.records(header.identity.log_id).is_empty() {
+    let records = journal.records(header.identity.log_id);
+    if records.is_empty() {
         return Ok(0);
     }
     let scan = scan(volume, &header)?;
-    let Some(redo) = plan_redo(journal, volume, &header, slot, &scan)? else {
+    let mut hashing = Hashing::from(&header, slot, scan.complete_to, &records);
+    let Some(redo) = plan_redo(&records, volume, &mut hashing, &scan)? else {
         return Ok(0);
     };
     remove_after(volume, &header, &redo.before)?;
@@ -329,131 +330,4 @@ fn scan(volume: &dyn Volume, header: &VolumeHeader) -> Result<Scan, Fault> {
     let behind = volume.above(&keys::frame(next, 0)).map_err(&at)?;
     scan.gap = behind.is_some_and(|(key, _)| keys::parse_frame(&key).is_some());
     Ok(scan)
-}
-
-/// The latest point at or before `complete_to` whose tree is known.
-fn start_of_hashing(header: &VolumeHeader, slot: Option<&Slot>, complete_to: u64) -> Frontier {
-    match slot {
-        Some(slot) if slot.seq <= complete_to && slot.frontier.size() > header.first_seq => {
-            slot.frontier.clone()
-        }
-        _ => header.frontier.clone(),
-    }
-}
-
-/// Follows the chain from the frame that holds the start to `complete_to`.
-fn hash_to(
-    volume: &dyn Volume,
-    header: &VolumeHeader,
-    mut frontier: Frontier,
-    slot: Option<&Slot>,
-    complete_to: u64,
-) -> Result<End, Fault> {
-    let mut chain = Chain {
-        hash: header.hash_before,
-        time: header.time_before,
-    };
-    let nothing = End {
-        seq: complete_to,
-        chain,
-        frontier: frontier.clone(),
-    };
-    if complete_to.wrapping_add(1) == header.first_seq {
-        return Ok(nothing);
-    }
-    let from = frontier.size().saturating_sub(1).max(header.first_seq);
-    let first = crate::log::store::frame_holding(volume, from)?;
-    let mut frame = first.ok_or_else(|| Fault::corrupt(from, "event is missing"))?;
-    if frame.header.first_seq > header.first_seq {
-        chain.hash = frame.header.previous;
-    }
-    loop {
-        chain.enter(&frame)?;
-        frame.for_each(|seq, entry| {
-            if seq > complete_to {
-                return Ok(());
-            }
-            chain.follow(&frame.plain, seq, entry, false)?;
-            if seq == frontier.size() {
-                frontier.push(&chain.hash);
-            }
-            match slot {
-                Some(slot) if slot.seq == seq && slot.chain_hash != chain.hash => Err(
-                    Fault::corrupt(seq, "chain hash is not the one in the head file"),
-                ),
-                _ => Ok(()),
-            }
-        })?;
-        if frame.header.last_seq() >= complete_to {
-            break;
-        }
-        let next = frame.header.last_seq() + 1;
-        let found = frame_at(volume, next)?;
-        frame = found.ok_or_else(|| Fault::corrupt(next, "event is missing"))?;
-    }
-    Ok(End {
-        seq: complete_to,
-        chain,
-        frontier,
-    })
-}
-
-/// Removes everything behind `end`: it was never acknowledged, or its loss was
-/// accepted.
-fn remove_after(volume: &dyn Volume, header: &VolumeHeader, end: &End) -> Result<(), Fault> {
-    let at = Fault::at(end.seq);
-    let next = end.seq.wrapping_add(1);
-    let cut = if next > header.first_seq {
-        crate::log::store::frame_holding(volume, end.seq)?
-            .filter(|frame| frame.header.last_seq() > end.seq)
-    } else {
-        None
-    };
-    // From the back, so that a crash in between leaves no gap.
-    while let Some((key, _)) = volume.below(keys::SEAL).map_err(&at)? {
-        match keys::parse_frame(&key) {
-            Some((first_seq, _)) if first_seq >= next => volume.remove(&key).map_err(&at)?,
-            _ => break,
-        }
-    }
-    if let Some(frame) = cut {
-        shorten(volume, &frame, end)?;
-    }
-    volume.sync().map_err(&at)
-}
-
-/// Removes a seal that no longer fits.
-fn remove_seal(volume: &dyn Volume, seq: u64) -> Result<(), Fault> {
-    volume.remove(keys::SEAL).map_err(Fault::at(seq))
-}
-
-fn shorten(volume: &dyn Volume, frame: &Frame, end: &End) -> Result<(), Fault> {
-    let mut kept = 0;
-    frame.for_each(|seq, entry| {
-        if seq <= end.seq {
-            kept = entry.end();
-        }
-        Ok::<(), Fault>(())
-    })?;
-    let first_seq = frame.header.first_seq;
-    let count = u32::try_from(end.seq - first_seq + 1).expect("fewer than the frame's own count");
-    let chain = (frame.header.previous, end.chain.hash);
-    let mut encoder = FrameEncoder::default();
-    let value = encoder.encode(&frame.plain[..kept], count, first_seq, chain, true);
-    // Fewer entries may still take a part more, if they don't compress.
-    let mut parts = value.chunks(VALUE_BYTES_MAX);
-    let count = (frame.header.parts() as usize).max(parts.len());
-    let part_keys: Vec<_> = (0..)
-        .take(count)
-        .map(|part| keys::frame(first_seq, part))
-        .collect();
-    // All at once: old and new parts under one frame would not decode.
-    let changes: Vec<_> = part_keys
-        .iter()
-        .map(|key| match parts.next() {
-            Some(part) => Change::Put(key, part),
-            None => Change::Remove(key),
-        })
-        .collect();
-    volume.apply(&changes).map_err(Fault::at(first_seq))
 }

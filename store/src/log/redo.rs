@@ -36,8 +36,6 @@ pub(crate) struct Redo {
     pub(crate) before: End,
     /// Its end with them.
     pub(crate) end: End,
-    /// Subtrees that they complete.
-    pub(crate) completed: CompletedRoots,
 }
 
 impl Found {
@@ -74,7 +72,6 @@ impl Redo {
             events: Vec::new(),
             before: before.clone(),
             end: before.clone(),
-            completed: CompletedRoots::default(),
         };
         let mut now = before.clone();
         for record in records {
@@ -95,10 +92,6 @@ impl Redo {
             .truncate(usize::try_from(kept).unwrap_or(usize::MAX));
         let len = redo.events.last().map_or(0, |(end, _)| *end);
         redo.entries.truncate(len);
-        let mut frontier = before.frontier.clone();
-        for (_, hash) in &redo.events {
-            frontier.push_with(hash, |height, root| redo.completed.note(height, root));
-        }
         Ok((kept > 0).then_some(redo))
     }
 
@@ -145,6 +138,14 @@ impl Redo {
             self.end = complete;
         }
         Ok(now)
+    }
+
+    /// Notes which subtrees the events complete.
+    pub(crate) fn complete(&self, completed: &mut CompletedRoots) {
+        let mut frontier = self.before.frontier.clone();
+        for (_, hash) in &self.events {
+            frontier.push_with(hash, |height, root| completed.note(height, root));
+        }
     }
 
     /// Puts the events into the volume; `visit` gets each frame and the length
