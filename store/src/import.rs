@@ -211,7 +211,7 @@ impl Importer {
             return Err(ImportError::Exists);
         }
         let lock = directory::lock(dir)?;
-        let backend = SledBackend::new(dir, options.cache_bytes, options.volume_bytes);
+        let backend = SledBackend::new(dir, options.cache_bytes);
         Ok(Self::over(Box::new(backend), Some(lock), options))
     }
 

@@ -58,7 +58,7 @@
 //! | durable | on the device |
 //! | chain hash | stands for an event and everything before it |
 //! | head | the last durable event, its chain hash, the root of the tree |
-//! | volume | a part of the log of some 32 MiB; all but the last are sealed |
+//! | volume | a part of the log of some 16 MiB; all but the last are sealed |
 //! | incarnation | 1, and one more each time a log goes on without something that it once said |
 //! | time | microseconds since 1970; never goes back |
 //!

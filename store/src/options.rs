@@ -40,7 +40,7 @@ pub const KEY_WINDOW_MAX: u64 = 1 << 24;
 impl Default for Options {
     fn default() -> Self {
         Self {
-            volume_bytes: 32 * 1024 * 1024,
+            volume_bytes: 16 * 1024 * 1024,
             journal_bytes: 8 * 1024 * 1024,
             frame_bytes: 6400,
             pending_bytes_max: 2 * 1024 * 1024,
@@ -65,7 +65,7 @@ impl Options {
     }
 
     /// Stored bytes after which a volume is sealed, at the next end of a
-    /// group. Default 32 MiB. Volumes are what is opened, sealed, rewritten and
+    /// group. Default 16 MiB. Volumes are what is opened, sealed, rewritten and
     /// dropped as a whole.
     #[must_use]
     pub fn volume_bytes(mut self, bytes: u64) -> Self {

@@ -56,7 +56,7 @@ struct Scene {
     upkeep: u64,
 }
 
-// Volumes of 8 MiB have sled's shortest segments, so that many of them are begun,
+// Volumes of 8 MiB have so many of the database's segments that they are begun,
 // left and used again.
 const SCENES: [Scene; 4] = [
     Scene {

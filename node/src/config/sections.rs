@@ -50,9 +50,9 @@ pub struct StorageSection {
 impl Default for StorageSection {
     fn default() -> Self {
         Self {
-            volume_bytes: 32 << 20,
+            volume_bytes: 16 << 20,
             cache_bytes: 16 << 20,
-            pending_bytes_max: 32 << 20,
+            pending_bytes_max: 8 << 20,
             body_bytes_max: 1 << 20,
             compress: true,
             snapshot_steps: 200_000,

@@ -42,17 +42,14 @@ const INTENT_CREATING: &str = "maintenance.pending.creating";
 pub(crate) struct SledBackend {
     dir: PathBuf,
     cache_bytes: u64,
-    volume_bytes: u64,
     head: Mutex<Option<File>>,
 }
 
 impl SledBackend {
-    /// Volumes are created for about `volume_bytes`.
-    pub(crate) fn new(dir: &Path, cache_bytes: u64, volume_bytes: u64) -> Self {
+    pub(crate) fn new(dir: &Path, cache_bytes: u64) -> Self {
         Self {
             dir: dir.to_path_buf(),
             cache_bytes,
-            volume_bytes,
             head: Mutex::new(None),
         }
     }
@@ -84,7 +81,7 @@ impl SledBackend {
             fs::remove_dir_all(&beside)?;
         }
         fs::create_dir(&beside)?;
-        let volume = SledVolume::open(&beside, self.cache_bytes, self.volume_bytes)?;
+        let volume = SledVolume::open(&beside, self.cache_bytes)?;
         fill(&volume)?;
         volume.sync()?;
         // Closed before it moves: sled keeps its path.
@@ -201,7 +198,7 @@ impl Backend for SledBackend {
             fs::remove_dir_all(&beside)?;
         }
         fs::create_dir(&beside)?;
-        let mut volume = SledVolume::open(&beside, self.cache_bytes, self.volume_bytes)?;
+        let mut volume = SledVolume::open(&beside, self.cache_bytes)?;
         volume.put(keys::HEADER, header)?;
         volume.sync()?;
         // Sled does not sync its settings: without them the volume would not
@@ -213,11 +210,7 @@ impl Backend for SledBackend {
         let dir = volumes.join(volume_name(first_seq, 0));
         fs::rename(&beside, &dir)?;
         sync_dir(&volumes)?;
-        Ok(Arc::new(SledVolume::open(
-            &dir,
-            self.cache_bytes,
-            self.volume_bytes,
-        )?))
+        Ok(Arc::new(SledVolume::open(&dir, self.cache_bytes)?))
     }
 
     fn open(&self, first_seq: u64) -> Result<Arc<dyn Volume>, BackendError> {
@@ -227,11 +220,7 @@ impl Backend for SledBackend {
                 "volume {first_seq} has no database"
             )));
         }
-        Ok(Arc::new(SledVolume::open(
-            &dir,
-            self.cache_bytes,
-            self.volume_bytes,
-        )?))
+        Ok(Arc::new(SledVolume::open(&dir, self.cache_bytes)?))
     }
 
     fn remove(&self, first_seq: u64) -> Result<(), BackendError> {

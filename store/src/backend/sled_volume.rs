@@ -34,12 +34,12 @@ use bytes::Bytes;
 use super::shared_syncs::SharedSyncs;
 use super::{BackendError, Change, Volume};
 
-/// The length of a database's segments, at least and at most: sled's default,
-/// and what keeps memory small.
-const SEGMENT_BYTES_MIN: usize = 512 * 1024;
+/// The length of a new database's segments: sled's default. Each takes a sync
+/// before the next but one, which nobody waits for; longer ones take more
+/// memory, and more zeros whenever a small volume is opened.
+const SEGMENT_BYTES: usize = 512 * 1024;
+/// The longest that a database may say it has.
 const SEGMENT_BYTES_MAX: usize = 1024 * 1024;
-/// How many segments a full volume has, at least.
-const SEGMENTS_MIN: u64 = 16;
 /// How much of a database is read at once before it is opened.
 const READ_AT_ONCE: usize = 256 * 1024;
 /// How long opening waits for sled to let go of a volume that was just closed.
@@ -56,17 +56,12 @@ pub(crate) struct SledVolume {
 }
 
 impl SledVolume {
-    /// Opens or creates the database in `dir`, which exists. A new one is made
-    /// for a volume of about `volume_bytes`.
-    pub(crate) fn open(
-        dir: &Path,
-        cache_bytes: u64,
-        volume_bytes: u64,
-    ) -> Result<Self, BackendError> {
+    /// Opens or creates the database in `dir`, which exists.
+    pub(crate) fn open(dir: &Path, cache_bytes: u64) -> Result<Self, BackendError> {
         quarantine_snapshots(dir)?;
         let segment_bytes = match stored_segment_bytes(dir)? {
             Some(stored) => stored,
-            None => segment_bytes(volume_bytes),
+            None => SEGMENT_BYTES,
         };
         match File::open(dir.join("db")) {
             Ok(left) => {
@@ -220,17 +215,6 @@ fn is_locked(error: &io::Error) -> bool {
         || error.to_string().contains("could not acquire lock")
 }
 
-/// How long the segments of a new volume are. Each takes a sync before the next
-/// but one, so that few and long ones cost less while a log is written in bulk;
-/// but sled fills what is left of one with zeros whenever it opens a database,
-/// so that small volumes have short ones.
-fn segment_bytes(volume_bytes: u64) -> usize {
-    let wanted = usize::try_from(volume_bytes / SEGMENTS_MIN).unwrap_or(SEGMENT_BYTES_MAX);
-    let wanted = wanted.clamp(SEGMENT_BYTES_MIN, SEGMENT_BYTES_MAX);
-    // A power of two, as sled asks for; between two, the smaller one.
-    1 << wanted.ilog2()
-}
-
 /// The length of the segments of a database that is there; sled opens it with
 /// no other. `None` if there is none, or its settings are damaged, which sled
 /// then says.
@@ -245,7 +229,7 @@ fn stored_segment_bytes(dir: &Path) -> io::Result<Option<usize>> {
         std::str::from_utf8(number).ok()?.parse::<usize>().ok()
     });
     // Any other is one that this crate has not made.
-    let range = SEGMENT_BYTES_MIN..=SEGMENT_BYTES_MAX;
+    let range = SEGMENT_BYTES..=SEGMENT_BYTES_MAX;
     Ok(stored.filter(|stored| stored.is_power_of_two() && range.contains(stored)))
 }
 

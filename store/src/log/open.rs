@@ -104,11 +104,7 @@ pub(crate) fn directory(dir: &Path, options: Options) -> Result<Opened, OpenErro
         return Err(OpenError::Missing(dir.to_path_buf()));
     }
     let lock = directory::lock(dir)?;
-    let backend = Box::new(SledBackend::new(
-        dir,
-        options.cache_bytes,
-        options.volume_bytes,
-    ));
+    let backend = Box::new(SledBackend::new(dir, options.cache_bytes));
     let snapshots = SnapshotShelf::directory(dir);
     with_backend(backend, snapshots, options, Some(lock))
 }

@@ -50,7 +50,7 @@ impl Target {
             Some(_) => return Err(refused("it holds unfinished work on another log")),
             None => directory::inspect(dir)?,
         };
-        let backend = SledBackend::new(dir, CACHE_BYTES, log.shared().options.volume_bytes);
+        let backend = SledBackend::new(dir, CACHE_BYTES);
         let head = backend.head().map_err(Fault::at(0))?;
         let slot = match head {
             Some(head) => newest_slot(&head)?,

@@ -109,11 +109,7 @@ pub fn restore(
     copy(from, to)?;
     fault!("restore-copied");
 
-    let backend = Box::new(SledBackend::new(
-        to,
-        options.log.cache_bytes,
-        options.log.volume_bytes,
-    ));
+    let backend = Box::new(SledBackend::new(to, options.log.cache_bytes));
     let bare = open::go_on(backend, list_volumes(to)?, &options.log, Some(known))?;
     let identity = bare.writer.identity;
     let head = bare.writer.written().head(identity.incarnation);

@@ -99,7 +99,7 @@ impl Backend for CopyBackend {
         }
         let to = self.scratch_dir()?;
         copy_files(&from, to.path())?;
-        let volume = SledVolume::open(to.path(), CACHE_BYTES, 0)?;
+        let volume = SledVolume::open(to.path(), CACHE_BYTES)?;
         Ok(Arc::new(CopiedVolume { volume, _dir: to }))
     }
 

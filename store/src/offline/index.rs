@@ -199,7 +199,7 @@ mod tests {
         let dir = tempfile::tempdir().expect("a directory");
         log(dir.path()).close().expect("it closes");
         verify(dir.path(), &VerifyOptions::new()).expect("it verifies");
-        let backend = SledBackend::new(dir.path(), 1 << 20, 1 << 20);
+        let backend = SledBackend::new(dir.path(), 1 << 20);
         let volume = backend.open(3).expect("it opens");
         let seal = volume.value(keys::SEAL).expect("it reads");
         let mut seal = Seal::parse(&seal.expect("it is there")).expect("it is whole");
