@@ -47,7 +47,7 @@ impl Engine for Vsm {
     }
 
     fn submit(&self, group: &[Event]) -> Result<()> {
-        self.log.append(&batch(group)?)?;
+        drop(self.log.append(&batch(group)?)?);
         Ok(())
     }
 
