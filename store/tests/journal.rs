@@ -202,6 +202,21 @@ fn a_journal_that_was_cut_or_taken_away_is_a_lost_tail() {
     assert_eq!(all(log.read(0)), expected);
 }
 
+/// Without its volumes and its head a log is damaged, and not a new one.
+#[test]
+fn a_journal_alone_is_not_written_over() {
+    let crashed = crash(&Options::new(), |log| fill(log, 30));
+    let good = fs::read(journal(&crashed.log)).expect("it reads");
+    fs::remove_file(crashed.log.join("head")).expect("it goes");
+    fs::remove_dir_all(crashed.log.join("volumes")).expect("it goes");
+    let opened = EventLog::open(&crashed.log, Options::new());
+    assert!(
+        matches!(opened, Err(OpenError::Corrupt { .. })),
+        "{opened:?}"
+    );
+    assert_eq!(fs::read(journal(&crashed.log)).expect("it reads"), good);
+}
+
 #[test]
 fn a_journal_of_another_log_is_not_mixed_in() {
     let (one, other) = (

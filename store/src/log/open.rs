@@ -197,7 +197,8 @@ pub(crate) fn assemble(
     }
 }
 
-/// Whether there is nothing, or no more than a genesis that no head names.
+/// Whether there is nothing, or no more than a genesis that no head names and
+/// no journal follows.
 fn creation_was_cut_short(backend: &dyn Backend, volumes: &[u64]) -> Result<bool, OpenError> {
     let at = Fault::at(0);
     match backend.head().map_err(&at)? {
@@ -206,9 +207,13 @@ fn creation_was_cut_short(backend: &dyn Backend, volumes: &[u64]) -> Result<bool
         }
         _ => {}
     }
+    // A log is whole before it has a journal.
+    if !backend.journaled().map_err(&at)?.is_empty() {
+        return Ok(false);
+    }
     match volumes {
         [] => Ok(true),
-        [0] if backend.journaled().map_err(&at)?.is_empty() => {
+        [0] => {
             let volume = backend.open(0).map_err(&at)?;
             let behind = volume.above(&keys::frame(0, u32::MAX)).map_err(&at)?;
             let only = crate::log::store::frame_at(&*volume, 0)?;
