@@ -153,7 +153,7 @@ pub use log::identity::{LogId, LogIdentity};
 pub use log::shared::Head;
 pub use log::ticket::Ticket;
 #[cfg(feature = "async")]
-pub use log::wakers::TicketFuture;
+pub use log::ticket_future::TicketFuture;
 pub use maintenance::backup::{BackupOptions, BackupProgress, BackupReport};
 pub use maintenance::error::{BackupError, PruneError, RedactError, RestoreError, SignError};
 pub use maintenance::prune::PruneReport;

@@ -9,7 +9,7 @@ use futures_core::{FusedStream, Stream};
 
 use crate::error::ReadError;
 use crate::event::Event;
-use crate::log::wakers::Registration;
+use crate::log::ticket_future::Registration;
 use crate::subscription::{Found, SettledPosition, Subscription};
 
 /// A [`Subscription`] whose waiting does not block; made by

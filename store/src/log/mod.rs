@@ -30,8 +30,9 @@ pub(crate) mod sync;
 #[cfg(test)]
 mod tests;
 pub(crate) mod ticket;
-pub(crate) mod versions;
 #[cfg(feature = "async")]
+pub(crate) mod ticket_future;
+pub(crate) mod versions;
 pub(crate) mod wakers;
 pub(crate) mod writer;
 

@@ -2,31 +2,33 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::Instant;
+use std::task::{Wake, Waker};
+use std::thread::{self, Thread};
+use std::time::{Duration, Instant};
 
-use parking_lot::{Condvar, Mutex, RwLock};
+use parking_lot::{Mutex, RwLock};
 
 use crate::error::{AppendError, Fault};
 use crate::log::framing::{Ended, Framing};
+use crate::log::wakers::Wakers;
 
 type Watcher = Box<dyn Fn(Result<u64, &AppendError>) + Send + Sync>;
 
 /// Shared between the log, its sync thread and all tickets.
 pub(crate) struct Progress {
     durable: AtomicU64,
-    /// Set once, when a write or sync has failed or the log is closed; guards
-    /// the condition variable.
+    /// Set once, when a write or sync has failed or the log is closed.
     failure: Mutex<Option<AppendError>>,
     failed: AtomicBool,
-    moved: Condvar,
     /// Behind a read-write lock since it is read after every sync and written
     /// almost never.
     watchers: RwLock<Vec<Arc<Watcher>>>,
     /// How far the log can be read, which is behind what is durable.
     pub(crate) framing: Framing,
-    /// Tasks that wait, each until a sequence is durable.
-    #[cfg(feature = "async")]
-    pub(crate) wakers: crate::log::wakers::Wakers,
+    /// Threads and tasks that wait, each until a sequence is durable. Each is
+    /// woken by itself: of many, most wait for the sync after the next, and
+    /// need not hear of this one.
+    pub(crate) wakers: Wakers,
 }
 
 /// How waiting with a deadline ended.
@@ -44,11 +46,9 @@ impl Progress {
             durable: AtomicU64::new(durable),
             failure: Mutex::new(None),
             failed: AtomicBool::new(false),
-            moved: Condvar::new(),
             watchers: RwLock::default(),
             framing: Framing::new(durable),
-            #[cfg(feature = "async")]
-            wakers: crate::log::wakers::Wakers::default(),
+            wakers: Wakers::default(),
         }
     }
 
@@ -59,11 +59,6 @@ impl Progress {
     /// Everything up to `seq` is on the device.
     pub(crate) fn advance(&self, seq: u64) {
         self.durable.store(seq, Ordering::Release);
-        // Taking the lock orders this against a waiter that has just looked at
-        // the watermark and is about to sleep.
-        drop(self.failure.lock());
-        self.moved.notify_all();
-        #[cfg(feature = "async")]
         self.wakers.wake_up_to(seq);
         // Called without the lock, so that a watcher may add another.
         let watchers = self.watchers.read().clone();
@@ -81,8 +76,6 @@ impl Progress {
         *failure = Some(error.clone());
         self.failed.store(true, Ordering::Release);
         drop(failure);
-        self.moved.notify_all();
-        #[cfg(feature = "async")]
         self.wakers.wake_up_to(u64::MAX);
         // They are never called again, and may hold handles of the log.
         let watchers = std::mem::take(&mut *self.watchers.write());
@@ -154,20 +147,41 @@ impl Progress {
     /// Waits until `seq` is durable or never will be, but not longer than to
     /// the deadline.
     pub(crate) fn wait_until(&self, seq: u64, deadline: Option<Instant>) -> Waited {
-        let mut failure = self.failure.lock();
-        loop {
-            if self.durable() >= seq || failure.is_some() {
-                return Waited::Over;
+        let mut place = None;
+        let waited = loop {
+            if self.is_over(seq) {
+                break Waited::Over;
             }
-            match deadline {
-                None => self.moved.wait(&mut failure),
-                Some(deadline) => {
-                    let timed_out = self.moved.wait_until(&mut failure, deadline).timed_out();
-                    if timed_out && self.durable() < seq && failure.is_none() {
-                        return Waited::TimedOut;
-                    }
-                }
+            THREAD.with(|waker| self.wakers.enter(&mut place, seq, waker));
+            // Whoever was told of progress in between did not see this thread.
+            if self.is_over(seq) {
+                break Waited::Over;
             }
-        }
+            match deadline.map(|at| at.saturating_duration_since(Instant::now())) {
+                None => thread::park(),
+                Some(Duration::ZERO) => break Waited::TimedOut,
+                Some(patience) => thread::park_timeout(patience),
+            }
+        };
+        self.wakers.leave(&mut place);
+        waited
     }
+
+    fn is_over(&self, seq: u64) -> bool {
+        self.durable() >= seq || self.failed.load(Ordering::Acquire)
+    }
+}
+
+/// Wakes a thread that is parked.
+struct Parked(Thread);
+
+impl Wake for Parked {
+    fn wake(self: Arc<Self>) {
+        self.0.unpark();
+    }
+}
+
+thread_local! {
+    /// What wakes this thread.
+    static THREAD: Waker = Waker::from(Arc::new(Parked(thread::current())));
 }
