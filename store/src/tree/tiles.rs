@@ -63,6 +63,8 @@ struct State {
     leaves: u64,
     /// Whether writing has failed.
     failed: bool,
+    /// Whether a file's name may not be on the device.
+    unnamed: bool,
 }
 
 impl Tiles {
@@ -72,6 +74,8 @@ impl Tiles {
             memory: Default::default(),
             leaves: u64::MAX,
             failed: false,
+            // Nobody knows about those that are there.
+            unnamed: true,
         };
         Self {
             dir,
@@ -123,6 +127,7 @@ impl Tiles {
             .as_ref()
             .filter(|_| !state.failed && !self.read_only)
         {
+            state.unnamed |= state.files[slot(level)].is_none();
             match write_at(dir, &mut state.files[slot(level)], level, first, roots) {
                 Ok(()) => return,
                 Err(error) => state.fail(&error),
@@ -226,8 +231,13 @@ impl Tiles {
     pub(crate) fn sync(&self) {
         let mut state = self.state.lock();
         let synced = state.files.iter().flatten().try_for_each(File::sync_data);
-        if let Err(error) = synced {
-            state.fail(&error);
+        let named = match &self.dir {
+            Some(dir) if state.unnamed && dir.exists() => sync_names(dir),
+            _ => Ok(()),
+        };
+        match synced.and(named) {
+            Ok(()) => state.unnamed = false,
+            Err(error) => state.fail(&error),
         }
     }
 
@@ -266,6 +276,13 @@ impl State {
         }
         self.failed = true;
     }
+}
+
+/// Brings the names of the files and of their folder to the device.
+fn sync_names(dir: &Path) -> io::Result<()> {
+    File::open(dir)?.sync_all()?;
+    dir.parent()
+        .map_or(Ok(()), |log| File::open(log)?.sync_all())
 }
 
 fn slot(level: u32) -> usize {
