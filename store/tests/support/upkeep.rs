@@ -131,7 +131,7 @@ pub(crate) fn step(
             }
         }
         _ => {
-            let bytes = load::body(durable, 1, 3_000);
+            let bytes = load::snapshot(durable);
             log.put_snapshot("state", durable, &bytes)
                 .map_err(Stopped::Snapshot)?;
             say(format!("snapshot {durable}"))?;
