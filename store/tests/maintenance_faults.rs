@@ -66,6 +66,10 @@ fn run(dir: &Path, operation: &str, place: &str) {
     fail::cfg_callback(place, || std::process::abort()).expect("the place can be set");
     match operation {
         "redact" => drop(log.redact_all(&targets(&log), None)),
+        "redact new" => {
+            fill(&log, 9);
+            drop(log.redact(log.durable(), "new", None));
+        }
         "prune" => drop(log.prune(100, "old", None)),
         _ => drop(log.backup(dir.join("backup"))),
     }
@@ -104,6 +108,29 @@ fn written(dir: &Path) {
 
 fn check(dir: &Path) -> vsm_store::VerifyReport {
     verify(dir, &VerifyOptions::new()).expect("it verifies")
+}
+
+/// The story: a redaction's record was still only in the journal, and so was the
+/// event. Verifying looked for the event in the volume alone, and called the log
+/// corrupt.
+#[test]
+fn a_redaction_that_only_the_journal_knows_of_is_verified_and_finished() {
+    let _one = ONE_AT_A_TIME.lock();
+    if if_child() {
+        return;
+    }
+    let name = "a_redaction_that_only_the_journal_knows_of_is_verified_and_finished";
+    let dir = tempfile::tempdir().expect("a directory");
+    written(dir.path());
+    die(name, dir.path(), "redact new", "store.after-record");
+    assert!(dir.path().join("log/journal.0").exists());
+    assert_eq!(check(&dir.path().join("log")).last_seq, 210);
+    let log = EventLog::open(dir.path().join("log"), options()).expect("it opens");
+    let event = log.event(209).expect("it reads").expect("it is there");
+    assert_eq!(event.body(), Body::Removed);
+    log.close().expect("it closes");
+    let report = check(&dir.path().join("log"));
+    assert_eq!((report.redacted, report.notes), (vec![209], vec![]));
 }
 
 fn any_file_holds(dir: &Path, bytes: &[u8]) -> bool {

@@ -233,7 +233,6 @@ pub(crate) fn redo_in_copy(
     journal: &Found,
     volume: &dyn Volume,
     first_seq: u64,
-    slot: Option<&Slot>,
 ) -> Result<u64, Fault> {
     let header = header_of(volume, first_seq)?;
     let records = journal.records(header.identity.log_id);
@@ -241,7 +240,7 @@ pub(crate) fn redo_in_copy(
         return Ok(0);
     }
     let scan = scan(volume, &header)?;
-    let mut hashing = Hashing::from(&header, slot, scan.complete_to, &records);
+    let mut hashing = Hashing::from(&header, None, scan.complete_to, &records);
     let Some(redo) = plan_redo(&records, volume, &mut hashing, &scan)? else {
         return Ok(0);
     };

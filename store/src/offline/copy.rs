@@ -5,6 +5,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 use parking_lot::Mutex;
@@ -14,7 +15,10 @@ use crate::backend::sled::{INTENT_FILE, read_head};
 use crate::backend::sled_volume::SledVolume;
 use crate::backend::volume_name::{list_volumes, volume_path};
 use crate::backend::{Backend, BackendError, Change, Fill, ReadAt, Volume, index_files, journal};
+use crate::error::Fault;
 use crate::format::slot::SLOT_LEN;
+use crate::log::recover::redo_in_copy;
+use crate::log::redo::Found;
 use crate::tree::Tiles;
 
 /// Offline work reads each volume once; a large cache would only cost memory.
@@ -25,6 +29,8 @@ pub(crate) struct CopyBackend {
     scratch: PathBuf,
     /// Index files that had to be rebuilt; the log's own stay as they are.
     rebuilt: Mutex<Option<TempDir>>,
+    /// Events that only the journal has.
+    journaled: AtomicU64,
 }
 
 impl CopyBackend {
@@ -33,11 +39,34 @@ impl CopyBackend {
             dir: dir.to_path_buf(),
             scratch,
             rebuilt: Mutex::new(None),
+            journaled: AtomicU64::new(0),
         }
     }
-}
 
-impl CopyBackend {
+    /// How many events were only in the journal when the last volume was
+    /// opened.
+    pub(crate) fn journaled(&self) -> u64 {
+        self.journaled.load(Ordering::Relaxed)
+    }
+
+    /// Puts what only the journal holds into a copy of the last volume.
+    fn redo(&self, volume: &SledVolume, first_seq: u64) -> Result<(), BackendError> {
+        if list_volumes(&self.dir)?.last() != Some(&first_seq) {
+            return Ok(());
+        }
+        let Ok(journal) = Found::read(self) else {
+            // Whoever opens the log has refused it for that.
+            return Ok(());
+        };
+        match redo_in_copy(&journal, volume, first_seq) {
+            Ok(count) => self.journaled.store(count, Ordering::Relaxed),
+            Err(Fault::Io(error)) => return Err(error.into()),
+            // Whoever looks at the volume finds what is wrong with it.
+            Err(_) => {}
+        }
+        Ok(())
+    }
+
     fn scratch_dir(&self) -> io::Result<TempDir> {
         tempfile::Builder::new()
             .prefix("vsm-store-")
@@ -100,6 +129,7 @@ impl Backend for CopyBackend {
         let to = self.scratch_dir()?;
         copy_files(&from, to.path())?;
         let volume = SledVolume::open(to.path(), CACHE_BYTES)?;
+        self.redo(&volume, first_seq)?;
         Ok(Arc::new(CopiedVolume { volume, _dir: to }))
     }
 

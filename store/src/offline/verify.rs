@@ -27,7 +27,6 @@ use crate::error::{Fault, OpenError};
 use crate::format::FORMAT_VERSION;
 use crate::format::slot::{Slot, SlotError};
 use crate::log::identity::LogIdentity;
-use crate::log::recover::redo_in_copy;
 use crate::log::redo::Found;
 use crate::maintenance::check::{Maintenance, leftovers, not_pruned};
 use crate::snapshot::SnapshotShelf;
@@ -122,8 +121,8 @@ pub fn verify(dir: impl AsRef<Path>, options: &VerifyOptions) -> Result<VerifyRe
     notes.extend(leftovers(dir)?);
     let tiles = TileCheck::new(dir);
     let backend = CopyBackend::new(dir, options.scratch.clone());
-    let journal = Found::read(&backend).map_err(into_verify_error)?;
-    let outcomes = check_all((&backend, &journal), &volumes, &slots, &tiles, options);
+    Found::read(&backend).map_err(into_verify_error)?;
+    let outcomes = check_all(&backend, &volumes, &slots, &tiles, options);
     let mut report = join(&volumes, outcomes, &slots, notes, &backend)?;
     report.notes.extend(tiles.notes(report.last_seq + 1)?);
     Ok(report)
@@ -165,7 +164,7 @@ fn read_slots(dir: &Path, notes: &mut Vec<String>) -> Result<Vec<Slot>, VerifyEr
 }
 
 fn check_all(
-    (backend, journal): (&CopyBackend, &Found),
+    backend: &CopyBackend,
     volumes: &[u64],
     slots: &[Slot],
     tiles: &TileCheck,
@@ -195,9 +194,7 @@ fn check_all(
             let Some(&first_seq) = volumes.get(index) else {
                 break;
             };
-            // Only the last volume is behind the journal.
-            let journal = (index + 1 == volumes.len()).then_some(journal);
-            let outcome = check_one((backend, journal), first_seq, slots, tiles, &count);
+            let outcome = check_one(backend, first_seq, slots, tiles, &count);
             outcomes.lock()[index] = Some(outcome);
             done.fetch_add(1, Ordering::Relaxed);
             tell();
@@ -214,7 +211,7 @@ fn check_all(
 
 /// Checks one volume; sled may panic on what is corrupt.
 fn check_one(
-    (backend, journal): (&CopyBackend, Option<&Found>),
+    backend: &CopyBackend,
     first_seq: u64,
     slots: &[Slot],
     tiles: &TileCheck,
@@ -222,11 +219,7 @@ fn check_one(
 ) -> Outcome {
     let work = AssertUnwindSafe(|| {
         let volume = backend.open(first_seq).map_err(Fault::at(first_seq))?;
-        let slot = slots.iter().max_by_key(|slot| slot.generation);
-        let redone = journal.map(|journal| redo_in_copy(journal, &*volume, first_seq, slot));
         let mut checked = check(&*volume, first_seq, slots, tiles, count)?;
-        // What is wrong with the volume itself comes first.
-        checked.journaled = redone.transpose()?.unwrap_or(0);
         if let Some(expected) = checked.index_checksum {
             checked.index_note = damage(backend, first_seq, &expected)?;
         }
@@ -393,8 +386,8 @@ impl Joined {
         if slots.iter().any(|slot| slot.log_id != self.identity.log_id) {
             return Err(Fault::corrupt(0, "the head file belongs to another log").into());
         }
-        if last.journaled > 0 {
-            let count = last.journaled;
+        let count = backend.journaled();
+        if count > 0 {
             notes.push(format!(
                 "the last {count} events are in the journal and not yet in a volume"
             ));

@@ -24,8 +24,6 @@ pub(crate) struct Checked {
     pub(crate) end: End,
     /// Events behind it, of a group that was cut short.
     pub(crate) incomplete: u64,
-    /// How many of the events are still only in the journal.
-    pub(crate) journaled: u64,
     /// Whether a frame that is there in part only comes last.
     pub(crate) torn: bool,
     pub(crate) sealed: bool,
@@ -73,7 +71,6 @@ pub(crate) fn check(
         header,
         end: end.clone(),
         incomplete: 0,
-        journaled: 0,
         torn: false,
         sealed: false,
         genesis: None,
