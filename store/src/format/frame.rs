@@ -217,10 +217,9 @@ impl FrameEncoder {
     fn compress(&mut self, plain: &[u8]) -> bool {
         let room = lz4_flex::block::get_maximum_output_size(plain.len());
         self.value.resize(FRAME_FIXED + room, 0);
-        // An eighth is the least that pays for compressing and for decompressing
-        // on every read. What surrounds random payloads of 200 bytes comes to
-        // less.
-        let worth = plain.len() - plain.len() / 8;
+        // A sixteenth is the least that pays for decompressing on every read.
+        // What surrounds random payloads of 200 bytes comes to a little more.
+        let worth = plain.len() - plain.len() / 16;
         let payload = &mut self.value[FRAME_FIXED..];
         let compressed = match lz4_flex::block::compress_into(plain, payload) {
             Ok(len) if len < worth => Some(len),
