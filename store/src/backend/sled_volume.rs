@@ -9,9 +9,9 @@
 //!   write over a segment whose content has moved to another that is not synced
 //!   yet, or cut it off the file, and its recovery takes the segments before the
 //!   last but one for whole. All of that needs a whole segment in between, so
-//!   that a segment is synced before the one after the next is begun. The log's
-//!   own syncs do for that if they come in time; and a database is synced before
-//!   it is opened, since opening relies on what it finds;
+//!   that a segment is synced before the one after the next is begun. A
+//!   database is also synced before it is opened, since opening relies on what it
+//!   finds;
 //! - it takes what it can't read while it opens for the end of its log, and
 //!   destroys what follows: a database is read through before it is opened;
 //! - its background flusher swallows failures: it is switched off;

@@ -34,7 +34,8 @@ const MAGIC: &[u8; 8] = b"VSMHEAD\0";
 const FRONTIER_AT: usize = 144;
 const CHECKSUM_AT: usize = SLOT_LEN - 32;
 
-/// What a slot names: all of it was synced before the slot was written.
+/// What a slot names: all of it was synced, in the journal or in
+/// a volume, before the slot was written.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Slot {
     pub(crate) generation: u64,
