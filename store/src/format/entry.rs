@@ -312,3 +312,30 @@ pub(crate) fn number(entry: &mut [u8], flags: u16, time: u64, stream_version: u6
     entry[16..24].copy_from_slice(&stream_version.to_le_bytes());
     entry[24..28].copy_from_slice(&hash.0[..4]);
 }
+
+/// Parses `count` entries that fill `bytes`, in order; `visit` gets the
+/// sequence and the entry.
+pub(crate) fn for_each<E: From<(u64, Malformed)>>(
+    bytes: &[u8],
+    first_seq: u64,
+    count: u32,
+    mut visit: impl FnMut(u64, &Entry) -> Result<(), E>,
+) -> Result<(), E> {
+    let mut at = 0;
+    let mut seq = first_seq;
+    for index in 0..u64::from(count) {
+        seq = first_seq + index;
+        let entry = Entry::parse(bytes, at).map_err(|bad| E::from((seq, bad)))?;
+        // Nobody adds one to a version that can't be.
+        if entry.stream_version > seq {
+            let bad = Malformed("entry's stream version is above its sequence");
+            return Err(E::from((seq, bad)));
+        }
+        at = entry.end();
+        visit(seq, &entry)?;
+    }
+    if at != bytes.len() {
+        return Err(E::from((seq, Malformed("more than the entries is there"))));
+    }
+    Ok(())
+}

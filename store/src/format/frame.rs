@@ -19,7 +19,7 @@
 
 use bytes::Bytes;
 
-use super::entry::{ENTRY_MAX, Entry};
+use super::entry::{self, ENTRY_MAX, Entry};
 use super::{Malformed, digest_at, u16_at, u32_at, u64_at};
 use crate::digest::Digest;
 
@@ -134,25 +134,10 @@ impl Frame {
     /// Parses the entries in order; `visit` gets the sequence and the entry.
     pub(crate) fn for_each<E: From<(u64, Malformed)>>(
         &self,
-        mut visit: impl FnMut(u64, &Entry) -> Result<(), E>,
+        visit: impl FnMut(u64, &Entry) -> Result<(), E>,
     ) -> Result<(), E> {
-        let mut at = 0;
-        for index in 0..u64::from(self.header.count) {
-            let seq = self.header.first_seq + index;
-            let entry = Entry::parse(&self.plain, at).map_err(|m| E::from((seq, m)))?;
-            // Nobody adds one to a version that can't be.
-            if entry.stream_version > seq {
-                let bad = Malformed("entry's stream version is above its sequence");
-                return Err(E::from((seq, bad)));
-            }
-            at = entry.end();
-            visit(seq, &entry)?;
-        }
-        if at != self.plain.len() {
-            let bad = Malformed("frame holds more than its entries");
-            return Err(E::from((self.header.last_seq(), bad)));
-        }
-        Ok(())
+        let header = &self.header;
+        entry::for_each(&self.plain, header.first_seq, header.count, visit)
     }
 }
 

@@ -24,7 +24,7 @@
 //! older ones. A record counts only if it continues the chain, which those
 //! can't.
 
-use super::entry::Entry;
+use super::entry::{self, Entry};
 use super::{FORMAT_VERSION, Malformed, digest_at, u16_at, u32_at, u64_at};
 use crate::digest::{Digest, record_checksum};
 use crate::log::identity::LogId;
@@ -113,20 +113,10 @@ impl<'a> Record<'a> {
     /// Parses the entries in order; `visit` gets the sequence and the entry.
     pub(crate) fn for_each<E: From<(u64, Malformed)>>(
         &self,
-        mut visit: impl FnMut(u64, &Entry) -> Result<(), E>,
+        visit: impl FnMut(u64, &Entry) -> Result<(), E>,
     ) -> Result<(), E> {
-        let mut at = 0;
-        for index in 0..u64::from(self.header.count) {
-            let seq = self.header.first_seq + index;
-            let entry = Entry::parse(self.entries, at).map_err(|bad| E::from((seq, bad)))?;
-            at = entry.end();
-            visit(seq, &entry)?;
-        }
-        if at != self.entries.len() {
-            let bad = Malformed("record holds more than its entries");
-            return Err(E::from((self.header.last_seq(), bad)));
-        }
-        Ok(())
+        let header = &self.header;
+        entry::for_each(self.entries, header.first_seq, header.count, visit)
     }
 
     /// The records that a file starts with.

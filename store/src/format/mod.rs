@@ -16,6 +16,7 @@
 //! | `volume`     | a volume's header and seal                                |
 //! | `index`      | an index file beside a sealed volume; see there           |
 //! | `slot`       | a slot of the head file                                   |
+//! | `journal`    | events that are durable before they are in a volume       |
 
 pub(crate) mod descriptor;
 pub(crate) mod entry;

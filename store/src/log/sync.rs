@@ -87,17 +87,38 @@ enum Next {
     Close,
 }
 
+/// Why nothing more is made durable.
+enum Stop {
+    /// The framer has failed, and has said why.
+    Framer,
+    /// The journal has.
+    Journal(BackendError),
+}
+
+impl From<Ended> for Stop {
+    fn from(_: Ended) -> Self {
+        Self::Framer
+    }
+}
+
+impl From<std::io::Error> for Stop {
+    fn from(error: std::io::Error) -> Self {
+        Self::Journal(error.into())
+    }
+}
+
 fn keep_up(shared: &Shared, mut journal: Option<&mut Journal>) -> Result<(), BackendError> {
     let mut taken = Pending::default();
     loop {
         let outcome = match take(shared, &mut taken) {
-            Next::Write => write(shared, journal.as_deref_mut(), &mut taken)?,
-            Next::Erase => erase(shared, journal.as_deref_mut())?,
+            Next::Write => write(shared, journal.as_deref_mut(), &mut taken),
+            Next::Erase => erase(shared, journal.as_deref_mut()),
             Next::Close => return Ok(()),
         };
-        // Then the framer has failed, and has said why.
-        if outcome == Err(Ended) {
-            return Ok(());
+        match outcome {
+            Ok(()) => {}
+            Err(Stop::Framer) => return Ok(()),
+            Err(Stop::Journal(error)) => return Err(error),
         }
     }
 }
@@ -126,14 +147,10 @@ fn take(shared: &Shared, taken: &mut Pending) -> Next {
 }
 
 /// Makes what was taken durable and hands it on.
-fn write(
-    shared: &Shared,
-    journal: Option<&mut Journal>,
-    taken: &mut Pending,
-) -> Result<Result<(), Ended>, BackendError> {
+fn write(shared: &Shared, journal: Option<&mut Journal>, taken: &mut Pending) -> Result<(), Stop> {
     let framing = &shared.progress.framing;
     let Some(last) = taken.events.last() else {
-        return Ok(Ok(()));
+        return Ok(());
     };
     let header = RecordHeader {
         log_id: shared.identity.log_id,
@@ -149,31 +166,26 @@ fn write(
             .push(taken)
             .and_then(|()| framing.wait_readable(last));
         make_room(shared);
-        return Ok(durable);
+        return Ok(durable?);
     };
     let blocked_by = journal.blocked_by(taken.entries.len());
-    if let Some(seq) = blocked_by
-        && framing.wait_synced(seq).is_err()
-    {
-        return Ok(Err(Ended));
+    if let Some(seq) = blocked_by {
+        framing.wait_synced(seq)?;
     }
     fault_io!("before-sync");
     journal.write(&header, &taken.entries)?;
     fault!("after-sync");
-    let pushed = framing.push(taken);
-    if pushed.is_ok() {
-        if blocked_by.is_some() {
-            // Long before it is this file's turn again.
-            journal
-                .behind()
-                .into_iter()
-                .for_each(|seq| framing.ask_sync(seq));
-        }
-        // Room comes before the watermark: whoever hears of it finds it.
-        make_room(shared);
-        shared.progress.advance(header.last_seq());
+    framing.push(taken)?;
+    if blocked_by.is_some()
+        && let Some(seq) = journal.behind()
+    {
+        // Long before it is this file's turn again.
+        framing.ask_sync(seq);
     }
-    Ok(pushed)
+    // Room comes before the watermark: whoever hears of it finds it.
+    make_room(shared);
+    shared.progress.advance(header.last_seq());
+    Ok(())
 }
 
 fn make_room(shared: &Shared) {
@@ -182,21 +194,16 @@ fn make_room(shared: &Shared) {
 }
 
 /// Removes all that the journal holds, once it is durable in the volumes.
-fn erase(
-    shared: &Shared,
-    journal: Option<&mut Journal>,
-) -> Result<Result<(), Ended>, BackendError> {
+fn erase(shared: &Shared, journal: Option<&mut Journal>) -> Result<(), Stop> {
     if let Some(journal) = journal {
-        if let Some(last) = journal.last_seq()
-            && shared.progress.framing.wait_synced(last).is_err()
-        {
-            return Ok(Err(Ended));
+        if let Some(last) = journal.last_seq() {
+            shared.progress.framing.wait_synced(last)?;
         }
         journal.discard()?;
     }
     shared.numbering.lock().erase_asked = false;
     shared.erased.notify_all();
-    Ok(Ok(()))
+    Ok(())
 }
 
 impl Shared {
