@@ -15,6 +15,7 @@ use vsm_core::{
         lifecycle::Started,
         operations::{Capability, Dispatch, Heartbeat, Outcome, Register, Status, Submit},
     },
+    system::maker,
     time::Millis,
 };
 
@@ -37,7 +38,7 @@ impl Bench {
             address: Address::root(Role::S1),
         };
         let mut bench = Self {
-            machine: Machine::new(identity).expect("S1 has a machine"),
+            machine: Machine::new(identity, &maker(Role::S1).expect("S1 is of this crate")),
             seq: 0,
             now: 1_700_000_000_000_000,
             random: 1,

@@ -1,34 +1,70 @@
 //! Which subsystems a node hosts, and what becomes of a message there.
 
+use std::collections::BTreeMap;
+
 use crate::{
     address::{Address, Role},
+    codec::DecodeError,
+    id::LogId,
+    machine::{Identity, Machine},
     matrix::{self, Refusal},
     message::Message,
     name::Name,
+    system::Maker,
 };
 
-/// The subsystems of one node.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// The subsystems of one node, and how each is made.
+#[derive(Clone, Debug)]
 pub struct Hosting {
     node: Name,
     /// Without instance; ordered.
     systems: Vec<Address>,
+    /// How each of them is made.
+    makers: Vec<Maker>,
 }
 
 impl Hosting {
-    /// What `node` hosts.
+    /// What `node` hosts of the system in focus.
     #[must_use]
-    pub fn new(node: Name, systems: impl IntoIterator<Item = Address>) -> Self {
-        let mut systems: Vec<_> = systems
+    pub fn new(node: Name, makers: impl IntoIterator<Item = Maker>) -> Self {
+        let by_address: BTreeMap<_, _> = makers
             .into_iter()
-            .map(|address| Address {
-                instance: None,
-                ..address
-            })
+            .map(|maker| (Address::root(maker.role()), maker))
             .collect();
-        systems.sort();
-        systems.dedup();
-        Self { node, systems }
+        let (systems, makers) = by_address.into_iter().unzip();
+        Self {
+            node,
+            systems,
+            makers,
+        }
+    }
+
+    /// The machine of a hosted subsystem before its first record.
+    #[must_use]
+    pub fn machine(&self, system: usize, log: LogId) -> Machine {
+        Machine::new(self.identity(system, log), &self.makers[system])
+    }
+
+    /// The machine of a hosted subsystem with a state that was kept.
+    ///
+    /// # Errors
+    /// When the bytes are no state of it.
+    pub fn restore(&self, system: usize, log: LogId, state: &[u8]) -> Result<Machine, DecodeError> {
+        Machine::restore(self.identity(system, log), &self.makers[system], state)
+    }
+
+    fn identity(&self, system: usize, log: LogId) -> Identity {
+        Identity {
+            log,
+            address: self.systems[system].clone(),
+        }
+    }
+
+    /// The version of the behaviour of each hosted subsystem.
+    #[must_use]
+    pub fn behaviours(&self) -> BTreeMap<Role, u32> {
+        let version = |maker: &Maker| (maker.role(), maker.create().behaviour());
+        self.makers.iter().map(version).collect()
     }
 
     /// The node's name.

@@ -14,7 +14,7 @@ use crate::{
     message::{Cause, Message},
     outbox::{Draft, Outbox},
     record::Record,
-    system::{self, Query, System},
+    system::{Maker, Query, System},
     time::Timestamp,
 };
 
@@ -51,26 +51,23 @@ struct State {
 
 impl Machine {
     /// The machine of a subsystem before its first record.
-    ///
-    /// `None` when this crate has no such subsystem.
     #[must_use]
-    pub fn new(identity: Identity) -> Option<Self> {
-        let system = system::create(identity.address.role)?;
-        Some(Self {
+    pub fn new(identity: Identity, maker: &Maker) -> Self {
+        Self {
             identity,
-            system,
+            system: maker.create(),
             outbox: Outbox::default(),
             held: VecDeque::new(),
-        })
+        }
     }
 
     /// The machine with a state that [`Machine::state`] gave.
     ///
     /// # Errors
-    /// When the bytes are no state of this role.
-    pub fn restore(identity: Identity, state: &[u8]) -> Result<Self, DecodeError> {
+    /// When the bytes are no state of this subsystem.
+    pub fn restore(identity: Identity, maker: &Maker, state: &[u8]) -> Result<Self, DecodeError> {
         let State { held, system } = codec::decode_state(state)?;
-        let system = system::restore(identity.address.role, &system)?;
+        let system = maker.restore(&system)?;
         Ok(Self {
             identity,
             system,

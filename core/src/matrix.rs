@@ -3,7 +3,7 @@
 //! One table, total over (channel, type, from, to, relation of paths): what no
 //! row allows is refused. The documentation prints the same table.
 
-use std::sync::LazyLock;
+use std::{ops::RangeInclusive, sync::LazyLock};
 
 use serde::{Deserialize, Serialize};
 
@@ -16,7 +16,11 @@ use crate::{
 };
 
 /// The version of the table below; raised with every change of it.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
+
+/// The versions that the table below serves. The first had no route from
+/// Shared to S5; no node hosted a Shared then.
+pub const KNOWN: RangeInclusive<u32> = 1..=VERSION;
 
 /// The most messages between a message and the outside.
 pub const HOPS_MAX: u16 = 16;
@@ -125,6 +129,7 @@ pub const ROUTES: &[Route] = &[
     same(C::Algedonic, R::S3, R::S5, &["pain", "pleasure"]),
     same(C::Algedonic, R::S3Star, R::S5, &["pain", "pleasure"]),
     same(C::Algedonic, R::S4, R::S5, &["pain", "pleasure"]),
+    same(C::Algedonic, R::Shared, R::S5, &["pain", "pleasure"]),
     same(C::Algedonic, R::Node, R::S5, &["pain", "pleasure"]),
     same(C::Algedonic, R::S5, R::S1, &["pleasure"]),
     same(

@@ -5,7 +5,7 @@ use std::{fmt, ops::Deref, str::FromStr};
 use compact_str::CompactString;
 use serde::{Deserialize, Serialize};
 
-/// A text was refused as a [`Name`] or [`Text`].
+/// A text was refused as a [`Name`], [`Text`] or [`Content`].
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NameError {
     /// Nothing, or more than [`Name::LEN_MAX`] bytes.
@@ -19,6 +19,9 @@ pub enum NameError {
     /// More than [`Text::LEN_MAX`] bytes.
     #[error("a text has at most {max} bytes, this one has {0}", max = Text::LEN_MAX)]
     TextLength(usize),
+    /// More than [`Content::LEN_MAX`] bytes.
+    #[error("a shared entry has at most {max} bytes, this one has {0}", max = Content::LEN_MAX)]
+    ContentLength(usize),
 }
 
 /// What a unit, a capability, a resource or a node is called.
@@ -33,9 +36,19 @@ pub struct Name(CompactString);
 #[serde(try_from = "CompactString", into = "CompactString")]
 pub struct Text(CompactString);
 
+/// What a shared entry says: JSON, where programs read it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "CompactString", into = "CompactString")]
+pub struct Content(CompactString);
+
 impl Name {
     /// The longest name, in bytes.
     pub const LEN_MAX: usize = 64;
+}
+
+impl Content {
+    /// The longest content, in bytes: a policy of the most names fits.
+    pub const LEN_MAX: usize = 23 * 1024;
 }
 
 impl Text {
@@ -80,6 +93,17 @@ impl TryFrom<CompactString> for Text {
     }
 }
 
+impl TryFrom<CompactString> for Content {
+    type Error = NameError;
+
+    fn try_from(text: CompactString) -> Result<Self, NameError> {
+        if text.len() > Self::LEN_MAX {
+            return Err(NameError::ContentLength(text.len()));
+        }
+        Ok(Self(text))
+    }
+}
+
 macro_rules! text_like {
     ($type:ident) => {
         impl From<$type> for CompactString {
@@ -114,6 +138,7 @@ macro_rules! text_like {
 
 text_like!(Name);
 text_like!(Text);
+text_like!(Content);
 
 #[cfg(test)]
 mod tests {

@@ -109,7 +109,7 @@ fn sample(channel: Channel) -> (Role, Role, Payload) {
             let update = Update {
                 topic: name("policy"),
                 key: Text::cut("k"),
-                value: Some(Text::cut("v")),
+                value: Some("v".parse().unwrap()),
             };
             (Role::S5, Role::Shared, update.into())
         }

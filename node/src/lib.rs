@@ -6,6 +6,7 @@ pub mod bench;
 pub mod cli;
 pub mod config;
 pub mod keeping;
+pub mod model;
 pub mod node;
 pub mod offline;
 pub mod reading;

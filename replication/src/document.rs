@@ -9,71 +9,73 @@
 //! The skeleton is made by a fixed actor at time 0, so that every node begins
 //! with the same heads and no two nodes create the same map concurrently
 //! (which would hide one side's entries).
+//!
+//! A document is a function of the changes that were made and received, in
+//! their order: a fold may hold one.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use automerge::{
-    ActorId, Automerge, AutomergeError, Change, ChangeHash, ObjId, ObjType, ROOT, ReadDoc,
+    ActorId, Automerge, AutomergeError, Change, ChangeHash, ObjId, ObjType, ROOT, ReadDoc, Value,
     transaction::{CommitOptions, Transactable},
 };
-use vsm_core::Timestamp;
+use vsm_core::{Timestamp, payload::sharing::Author};
 
-use crate::topic::Topic;
-
-/// The most bytes of one change, uncompressed.
-pub const CHANGE_BYTES_MAX: usize = 64 * 1024;
+use crate::{
+    actor::actor_of,
+    change::{CHANGE_BYTES_MAX, ChangeError, Checked},
+    held::Held,
+    history::History,
+    topic::Topic,
+    touched,
+};
 
 const BUCKETS: u16 = 256;
+/// The actor of the skeleton. No node's: those begin otherwise.
+const GENESIS: [u8; 16] = *b"vsm-genesis-0001";
 
-/// A change was not made or not applied.
-#[derive(Debug, thiserror::Error)]
-pub enum ChangeError {
-    /// Longer than [`CHANGE_BYTES_MAX`].
-    #[error("a change has {0} bytes, the most is {CHANGE_BYTES_MAX}")]
-    Length(usize),
-    /// Not a change's bytes.
-    #[error("malformed change: {0}")]
-    Malformed(String),
-    /// It builds on changes that are not here.
-    #[error("the change builds on {} changes that are not here", .0.len())]
-    Missing(Vec<ChangeHash>),
-    /// An actor used a number twice: a cloned node, or one that lost its tail
-    /// and went on under the same actor.
-    #[error("actor {actor} has two changes number {number}")]
-    Forked {
-        /// Which actor.
-        actor: ActorId,
-        /// Which number.
-        number: u64,
-    },
-    /// Automerge refuses it.
-    #[error(transparent)]
-    Automerge(#[from] AutomergeError),
+/// What became of a change that was received.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Received {
+    /// How many changes came to count: none when it was here before or waits
+    /// for others, several when others had waited for it.
+    pub counted: usize,
+    /// How many that had waited were dropped: they can't be taken in.
+    pub dropped: usize,
+    /// The entries that read otherwise now, by key; `None`: it is gone.
+    pub views: BTreeMap<String, Option<String>>,
 }
 
 /// A shared document, as one actor writes it.
 #[derive(Clone, Debug)]
 pub struct Document {
     topic: Topic,
+    epoch: u32,
     doc: Automerge,
     buckets: Vec<ObjId>,
-    /// The last number of each actor. Automerge's own answer walks the history.
-    numbers: BTreeMap<ActorId, u64>,
+    genesis: ChangeHash,
+    history: History<Author>,
+    held: Held,
+    /// Actors that used a number twice.
+    forked: BTreeSet<ActorId>,
+    /// Who writes here.
+    author: Author,
 }
 
 impl Document {
     /// The document before its first entry; the same heads on every node.
+    /// `author` is who will write: a node in a run.
     ///
     /// # Errors
     /// When Automerge refuses the skeleton, which would be a defect.
-    pub fn new(topic: Topic, actor: ActorId) -> Result<Self, ChangeError> {
-        let mut doc = Automerge::new().with_actor(ActorId::from(b"vsm-genesis-0001"));
-        let buckets = doc
+    pub fn new(topic: Topic, epoch: u32, author: Author) -> Result<Self, ChangeError> {
+        let mut doc = Automerge::new().with_actor(ActorId::from(GENESIS));
+        let made = doc
             .transact_with::<_, _, AutomergeError, _>(
                 |_| {
                     CommitOptions::default()
                         .with_time(0)
-                        .with_message("genesis")
+                        .with_message(format!("genesis {epoch}"))
                 },
                 |tx| {
                     tx.put(ROOT, "topic", topic.name())?;
@@ -82,14 +84,21 @@ impl Document {
                         .collect::<Result<Vec<_>, _>>()
                 },
             )
-            .map_err(|failure| failure.error)?
-            .result;
-        doc.set_actor(actor);
+            .map_err(|failure| failure.error)?;
+        let genesis = made
+            .hash
+            .ok_or_else(|| ChangeError::Malformed("the skeleton is empty".to_owned()))?;
+        doc.set_actor(actor_of(&author.node, &author.run));
         Ok(Self {
             topic,
+            epoch,
             doc,
-            buckets,
-            numbers: BTreeMap::new(),
+            buckets: made.result,
+            genesis,
+            history: History::default(),
+            held: Held::default(),
+            forked: BTreeSet::new(),
+            author,
         })
     }
 
@@ -97,6 +106,24 @@ impl Document {
     #[must_use]
     pub const fn topic(&self) -> Topic {
         self.topic
+    }
+
+    /// Which of the documents that follow one another under its topic.
+    #[must_use]
+    pub const fn epoch(&self) -> u32 {
+        self.epoch
+    }
+
+    /// The changes that count beside the skeleton.
+    #[must_use]
+    pub const fn history(&self) -> &History<Author> {
+        &self.history
+    }
+
+    /// Who writes from now on.
+    pub fn set_author(&mut self, author: Author) {
+        self.doc.set_actor(actor_of(&author.node, &author.run));
+        self.author = author;
     }
 
     /// Sets an entry, or removes it, at the time of the record that asks for
@@ -117,7 +144,7 @@ impl Document {
         if self.get(key)?.as_deref() == value {
             return Ok(None);
         }
-        let bucket = self.bucket(key).clone();
+        let bucket = self.buckets[bucket_of(key)].clone();
         let seconds = i64::try_from(time.0 / 1_000_000).unwrap_or(i64::MAX);
         self.doc
             .transact_with::<_, _, AutomergeError, _>(
@@ -128,52 +155,175 @@ impl Document {
                 },
             )
             .map_err(|failure| failure.error)?;
-        Ok(self
-            .doc
-            .get_last_local_change()
-            .map(|change| change.raw_bytes().to_vec()))
+        let Some(change) = self.doc.get_last_local_change() else {
+            return Ok(None);
+        };
+        let bytes = change.raw_bytes().to_vec();
+        self.count(&change, bytes.clone(), self.author.clone());
+        Ok(Some(bytes))
     }
 
-    /// Takes in another actor's change. The answer says whether it was new.
+    /// Takes in a change that somebody else made, whose signature was looked
+    /// at before. What came too early waits.
     ///
     /// # Errors
-    /// When the bytes are no change, or one that can't be applied. Then the
+    /// When the bytes are no change, or one that can't be taken in. Then the
     /// document is as it was.
-    pub fn apply(&mut self, bytes: &[u8]) -> Result<bool, ChangeError> {
-        if bytes.len() > CHANGE_BYTES_MAX {
-            return Err(ChangeError::Length(bytes.len()));
+    pub fn receive(&mut self, bytes: Vec<u8>, author: Author) -> Result<Received, ChangeError> {
+        let mut received = Received::default();
+        let mut ready = vec![Checked::new(bytes, author)?];
+        let mut first = true;
+        while let Some(change) = ready.pop() {
+            let hash = change.hash();
+            match self.take(change, &mut received) {
+                Ok(true) => ready.extend(self.held.release(&hash)),
+                Ok(false) => {}
+                // Who sent one that had waited was told long ago that it came.
+                Err(error) if first => return Err(error),
+                Err(_) => received.dropped += 1,
+            }
+            first = false;
         }
-        let change = Change::from_bytes(bytes.to_vec())
-            .map_err(|error| ChangeError::Malformed(error.to_string()))?;
-        if self.doc.get_change_by_hash(&change.hash()).is_some() {
+        Ok(received)
+    }
+
+    /// Takes in one change, or has it wait; whether it counts now.
+    fn take(&mut self, change: Checked, received: &mut Received) -> Result<bool, ChangeError> {
+        let hash = change.hash();
+        if self.knows(&hash) {
             return Ok(false);
         }
-        let missing: Vec<_> = change
-            .deps()
-            .iter()
-            .filter(|hash| self.doc.get_change_by_hash(hash).is_none())
-            .copied()
-            .collect();
-        if !missing.is_empty() {
-            return Err(ChangeError::Missing(missing));
+        let (actor, number) = (change.change.actor_id().clone(), change.change.seq());
+        if self.forked.contains(&actor) {
+            return Err(ChangeError::Quarantined(actor));
         }
-        let (actor, number) = (change.actor_id().clone(), change.seq());
+        let last = self.history.last_of(&actor);
         // Its hash is unknown, so another change has this number.
-        if self.numbers.get(&actor).is_some_and(|last| number <= *last) {
+        if number <= last {
+            self.forked.insert(actor.clone());
             return Err(ChangeError::Forked { actor, number });
         }
-        self.doc.apply_changes([change])?;
-        self.numbers.insert(actor, number);
+        let deps = change.change.deps();
+        let missing: Vec<_> = deps.iter().filter(|it| !self.knows(it)).copied().collect();
+        if let Some(waits_for) = missing.first() {
+            return match self.held.hold(change, *waits_for) {
+                true => Ok(false),
+                false => Err(ChangeError::Missing(missing)),
+            };
+        }
+        if number > last + 1 {
+            let what = format!("it is number {number} of its actor and builds on number {last}");
+            return Err(ChangeError::Malformed(what));
+        }
+        self.apply(change, received)?;
         Ok(true)
     }
 
-    /// An entry.
+    fn apply(&mut self, change: Checked, received: &mut Received) -> Result<(), ChangeError> {
+        let keys = touched::keys(&self.doc, &self.buckets, &change.change);
+        let before: Vec<_> = keys.iter().map(|key| self.get(key)).collect();
+        let Checked {
+            change,
+            bytes,
+            author,
+        } = change;
+        if let Err(error) = self.doc.apply_changes([change.clone()]) {
+            // Automerge does not say how far it got.
+            self.rebuild()?;
+            return Err(error.into());
+        }
+        self.count(&change, bytes, author);
+        received.counted += 1;
+        for (key, before) in keys.into_iter().zip(before) {
+            let after = self.get(&key)?;
+            if before.ok() != Some(after.clone()) {
+                received.views.insert(key, after);
+            }
+        }
+        Ok(())
+    }
+
+    fn count(&mut self, change: &Change, bytes: Vec<u8>, author: Author) {
+        let actor = change.actor_id().clone();
+        self.history.push(actor, change.hash(), bytes, author);
+    }
+
+    /// Makes the document anew from the changes that count.
+    fn rebuild(&mut self) -> Result<(), ChangeError> {
+        let mut fresh = Self::new(self.topic, self.epoch, self.author.clone())?;
+        let changes = self.history.changes().iter();
+        fresh.replay(changes.map(|it| (it.bytes.clone(), it.note.clone())))?;
+        self.doc = fresh.doc;
+        self.buckets = fresh.buckets;
+        Ok(())
+    }
+
+    /// Takes in changes that counted before, in the order in which they came
+    /// to: all at once, which is much faster than one by one.
+    pub(crate) fn replay(
+        &mut self,
+        changes: impl IntoIterator<Item = (Vec<u8>, Author)>,
+    ) -> Result<(), ChangeError> {
+        let mut parsed = Vec::new();
+        for (bytes, author) in changes {
+            let change = Checked::new(bytes, author)?;
+            parsed.push(change.change.clone());
+            self.count(&change.change, change.bytes, change.author);
+        }
+        Ok(self.doc.apply_changes(parsed)?)
+    }
+
+    /// Changes that wait for others.
+    pub(crate) const fn held(&self) -> &Held {
+        &self.held
+    }
+
+    /// Has a change wait that had waited before.
+    pub(crate) fn hold(&mut self, change: Checked, missing: ChangeHash) -> bool {
+        self.held.hold(change, missing)
+    }
+
+    /// Actors of which nothing more is taken.
+    #[must_use]
+    pub const fn forked(&self) -> &BTreeSet<ActorId> {
+        &self.forked
+    }
+
+    pub(crate) fn set_forked(&mut self, forked: BTreeSet<ActorId>) {
+        self.forked = forked;
+    }
+
+    fn knows(&self, hash: &ChangeHash) -> bool {
+        *hash == self.genesis || self.history.contains(hash)
+    }
+
+    /// An entry; `None` also where something else than a text stands.
     ///
     /// # Errors
     /// When Automerge can't read it.
     pub fn get(&self, key: &str) -> Result<Option<String>, ChangeError> {
-        let value = self.doc.get(self.bucket(key), key)?;
-        Ok(value.and_then(|(value, _)| value.into_string().ok()))
+        let found = self.doc.get(&self.buckets[bucket_of(key)], key)?;
+        Ok(match found {
+            Some((Value::Object(ObjType::Text), text)) => Some(self.doc.text(text)?),
+            Some((value, _)) => value.into_string().ok(),
+            None => None,
+        })
+    }
+
+    /// All entries that are texts, by key.
+    ///
+    /// # Errors
+    /// When Automerge can't read one.
+    pub fn entries(&self) -> Result<BTreeMap<String, String>, ChangeError> {
+        let mut entries = BTreeMap::new();
+        for bucket in &self.buckets {
+            for key in self.doc.keys(bucket) {
+                if let Some(value) = self.get(&key)? {
+                    entries.insert(key, value);
+                }
+            }
+        }
+        Ok(entries)
     }
 
     /// The document's version: equal heads mean equal documents. (Saved bytes
@@ -184,107 +334,9 @@ impl Document {
         heads.sort();
         heads
     }
-
-    fn bucket(&self, key: &str) -> &ObjId {
-        &self.buckets[usize::from(blake3::hash(key.as_bytes()).as_bytes()[0])]
-    }
 }
 
-#[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    fn document(actor: u8) -> Document {
-        Document::new(Topic::Units, ActorId::from([actor; 16])).unwrap()
-    }
-
-    #[test]
-    fn every_node_begins_with_the_same_heads() {
-        assert_eq!(document(1).heads(), document(2).heads());
-        let other = Document::new(Topic::Alerts, ActorId::from([1; 16])).unwrap();
-        assert_ne!(document(1).heads(), other.heads());
-    }
-
-    #[test]
-    fn setting_what_is_there_is_no_change() {
-        let mut it = document(1);
-        assert!(it.set("a", Some("1"), Timestamp(1)).unwrap().is_some());
-        assert_eq!(it.set("a", Some("1"), Timestamp(2)).unwrap(), None);
-        assert!(it.set("a", None, Timestamp(3)).unwrap().is_some());
-        assert_eq!(it.get("a").unwrap(), None);
-        assert_eq!(it.set("a", None, Timestamp(4)).unwrap(), None);
-    }
-
-    #[test]
-    fn a_change_before_what_it_builds_on_is_refused_and_changes_nothing() {
-        let (mut a, mut b) = (document(1), document(2));
-        let first = a.set("k", Some("1"), Timestamp(1)).unwrap().unwrap();
-        let second = a.set("k", Some("2"), Timestamp(2)).unwrap().unwrap();
-        let before = b.heads();
-        assert!(matches!(b.apply(&second), Err(ChangeError::Missing(it)) if it.len() == 1));
-        assert_eq!(b.heads(), before);
-        assert!(b.apply(&first).unwrap() && b.apply(&second).unwrap());
-        assert!(!b.apply(&second).unwrap(), "again is nothing new");
-        assert_eq!(b.get("k").unwrap().as_deref(), Some("2"));
-    }
-
-    /// The story: a node loses its log's tail and numbers another change anew.
-    #[test]
-    fn a_number_given_out_twice_is_named() {
-        let (mut a, mut clone, mut b) = (document(1), document(1), document(2));
-        let one = a.set("k", Some("1"), Timestamp(1)).unwrap().unwrap();
-        let other = clone.set("k", Some("x"), Timestamp(1)).unwrap().unwrap();
-        b.apply(&one).unwrap();
-        assert!(matches!(
-            b.apply(&other),
-            Err(ChangeError::Forked { number: 1, .. })
-        ));
-        assert_eq!(b.get("k").unwrap().as_deref(), Some("1"));
-    }
-
-    #[test]
-    fn garbage_is_refused() {
-        let mut it = document(1);
-        for bytes in [
-            &b""[..],
-            b"garbage",
-            &[0x85, 0x6f, 0x4a, 0x83, 0, 0, 0, 0, 1, 200],
-        ] {
-            assert!(it.apply(bytes).is_err());
-        }
-        assert!(matches!(
-            it.apply(&vec![0; CHANGE_BYTES_MAX + 1]),
-            Err(ChangeError::Length(_))
-        ));
-    }
-
-    proptest! {
-        #![proptest_config(ProptestConfig::with_cases(32))]
-
-        /// Two writers, any interleaving of exchanges: equal heads and entries.
-        #[test]
-        fn writers_converge(
-            edits in prop::collection::vec((any::<bool>(), 0..8u8, prop::option::of(0..4u8)), 1..40)
-        ) {
-            let mut nodes = [document(1), document(2)];
-            let mut changes = [Vec::new(), Vec::new()];
-            for (time, (first, key, value)) in (1..).zip(edits) {
-                let writer = usize::from(first);
-                let value = value.map(|value| value.to_string());
-                let change = nodes[writer]
-                    .set(&key.to_string(), value.as_deref(), Timestamp(time))
-                    .unwrap();
-                changes[writer].extend(change);
-            }
-            for change in &changes[0] { nodes[1].apply(change).unwrap(); }
-            for change in &changes[1] { nodes[0].apply(change).unwrap(); }
-            prop_assert_eq!(nodes[0].heads(), nodes[1].heads());
-            for key in 0..8u8 {
-                let key = key.to_string();
-                prop_assert_eq!(nodes[0].get(&key).unwrap(), nodes[1].get(&key).unwrap());
-            }
-        }
-    }
+/// The bucket of a key.
+pub(crate) fn bucket_of(key: &str) -> usize {
+    usize::from(blake3::hash(key.as_bytes()).as_bytes()[0])
 }

@@ -9,12 +9,22 @@
 //! One document per [`Topic`]. Entries are spread over buckets, because the
 //! cost of applying a change grows with the object that it touches.
 //!
+//! [`Shared`] is the subsystem that holds the documents: a fold over the log
+//! like the others, so that the log reproduces them.
+//!
 //! Not here yet: peer sessions, relays, epochs and quotas.
 
 pub mod actor;
+pub mod change;
 pub mod document;
+mod held;
+pub mod history;
+mod shared;
 pub mod topic;
+mod touched;
 
 pub use actor::actor_of;
-pub use document::{ChangeError, Document};
+pub use change::{CHANGE_BYTES_MAX, ChangeError};
+pub use document::Document;
+pub use shared::{SHARED, Shared};
 pub use topic::Topic;

@@ -1,9 +1,15 @@
-//! What documents are about.
+//! What documents are about, and which subsystem speaks in each.
 
 use std::{fmt, str::FromStr};
 
+use serde::{Deserialize, Serialize};
+use vsm_core::{Name, Role};
+
 /// A shared document.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+///
+/// Tags are in kept states: append, never reorder.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Topic {
     /// S5's policy.
     Policy,
@@ -42,6 +48,28 @@ impl Topic {
             Self::Alerts => "alerts",
         }
     }
+
+    /// The subsystem that writes it on each node, and that hears what others
+    /// wrote.
+    #[must_use]
+    pub const fn owner(self) -> Role {
+        match self {
+            Self::Policy | Self::Alerts => Role::S5,
+            Self::Resources => Role::S3,
+            Self::Units => Role::S1,
+            Self::Environment => Role::S4,
+            Self::Schedule => Role::S2,
+        }
+    }
+
+    /// The topic's name, as messages carry it.
+    #[must_use]
+    pub fn to_name(self) -> Name {
+        // Every topic's name is one; the test below says so.
+        self.name()
+            .parse()
+            .unwrap_or_else(|_| unreachable!("topics are named by letters"))
+    }
 }
 
 impl fmt::Display for Topic {
@@ -63,5 +91,18 @@ impl FromStr for Topic {
             .into_iter()
             .find(|topic| topic.name() == text)
             .ok_or_else(|| ParseTopicError(text.into()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn topics_survive_their_names() {
+        for topic in Topic::ALL {
+            assert_eq!(topic.to_name().parse(), Ok(topic));
+        }
+        assert!("polic".parse::<Topic>().is_err());
     }
 }

@@ -2,7 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::name::{Name, Text};
+use crate::{
+    id::Digest,
+    name::{Content, Name, Text},
+};
 
 channel_payload! {
     /// S1–S5 ↔ Shared ↔ Node ↔ Node.
@@ -24,7 +27,7 @@ pub struct Update {
     /// Which entry.
     pub key: Text,
     /// Its new value; `None` removes it.
-    pub value: Option<Text>,
+    pub value: Option<Content>,
 }
 
 /// An entry, as it converged.
@@ -35,7 +38,7 @@ pub struct View {
     /// Which entry.
     pub key: Text,
     /// Its value; `None`: it was removed.
-    pub value: Option<Text>,
+    pub value: Option<Content>,
 }
 
 /// A document's change.
@@ -43,6 +46,22 @@ pub struct View {
 pub struct Change {
     /// Which document.
     pub topic: Name,
+    /// Which of the documents that follow one another under this topic.
+    pub epoch: u32,
     /// The change's uncompressed bytes.
     pub bytes: Vec<u8>,
+    /// Who made it. `None`: this node, in the run that the record is of.
+    pub author: Option<Author>,
+}
+
+/// Who made a change, and how anybody can tell.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Author {
+    /// The node.
+    pub node: Name,
+    /// The nonce of its run: with the node's name it gives the actor that the
+    /// change names.
+    pub run: Digest,
+    /// The node's signature over topic, epoch and bytes, 64 bytes.
+    pub signature: Vec<u8>,
 }

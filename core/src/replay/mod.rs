@@ -32,7 +32,7 @@ use crate::{
     codec::{self, DecodeError},
     hosting::Hosting,
     id::{Digest, LogId, Seq},
-    machine::{Identity, Machine},
+    machine::Machine,
     message::{Cause, Lane, Message},
     payload::{Lifecycle, Payload},
     record::Record,
@@ -105,15 +105,8 @@ impl Replay {
     /// messages and kept states against the log.
     #[must_use]
     pub fn new(log: LogId, hosting: Hosting, marks: Marks) -> Self {
-        let hosted = hosting
-            .systems()
-            .iter()
-            .filter_map(|address| {
-                Machine::new(Identity {
-                    log,
-                    address: address.clone(),
-                })
-            })
+        let hosted = (0..hosting.systems().len())
+            .map(|system| hosting.machine(system, log))
             .map(|machine| Hosted {
                 deadline: machine.next_deadline(),
                 machine,
@@ -123,9 +116,7 @@ impl Replay {
                 ordinary: VecDeque::new(),
                 deadlines: Deadlines::default(),
             })
-            .collect::<Vec<_>>();
-        // `Hosting` is made of roles that have a machine.
-        debug_assert_eq!(hosted.len(), hosting.systems().len());
+            .collect();
         Self {
             log,
             hosting,
@@ -175,12 +166,9 @@ impl Replay {
     /// # Errors
     /// When the bytes are no state of that subsystem.
     pub fn restore(&mut self, system: usize, seq: Seq, state: &[u8]) -> Result<(), DecodeError> {
-        let identity = Identity {
-            log: self.log,
-            address: self.hosting.systems()[system].clone(),
-        };
+        let machine = self.hosting.restore(system, self.log, state)?;
         let hosted = &mut self.hosted[system];
-        hosted.machine = Machine::restore(identity, state)?;
+        hosted.machine = machine;
         hosted.deadline = hosted.machine.next_deadline();
         hosted.at = seq;
         hosted.since = seq;

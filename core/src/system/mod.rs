@@ -1,6 +1,7 @@
 //! The subsystems, each a deterministic Mealy machine over records.
 
 mod bits;
+mod maker;
 mod query;
 mod s1;
 mod s2;
@@ -12,18 +13,11 @@ mod slab;
 #[cfg(test)]
 mod testing;
 
+pub use maker::Maker;
 pub use query::Query;
 
-use serde::de::DeserializeOwned;
-
 use self::{s1::S1, s2::S2, s3::S3, s3star::S3Star, s4::S4, s5::S5};
-use crate::{
-    address::Role,
-    codec::{self, DecodeError},
-    outbox::Outbox,
-    record::Record,
-    time::Timestamp,
-};
+use crate::{address::Role, outbox::Outbox, record::Record, time::Timestamp};
 
 /// A subsystem. Same records in, same messages out.
 ///
@@ -59,41 +53,21 @@ pub trait System: Send {
     }
 }
 
-/// A subsystem before its first record; `None` when this crate has none of
-/// that role.
-#[must_use]
-pub fn create(role: Role) -> Option<Box<dyn System>> {
-    match role {
-        Role::S1 => Some(Box::new(S1::default())),
-        Role::S2 => Some(Box::new(S2::default())),
-        Role::S3 => Some(Box::new(S3::default())),
-        Role::S3Star => Some(Box::new(S3Star::default())),
-        Role::S4 => Some(Box::new(S4::default())),
-        Role::S5 => Some(Box::new(S5::default())),
-        _ => None,
-    }
-}
+/// How the subsystems of this crate are made, in the order of their roles.
+/// Others may host more beside them: `vsm-replication` has `Shared`.
+pub const SYSTEMS: [Maker; 6] = [
+    Maker::of::<S1>(Role::S1),
+    Maker::of::<S2>(Role::S2),
+    Maker::of::<S3>(Role::S3),
+    Maker::of::<S3Star>(Role::S3Star),
+    Maker::of::<S4>(Role::S4),
+    Maker::of::<S5>(Role::S5),
+];
 
-/// A subsystem with the state that [`System::encode`] gave.
-///
-/// # Errors
-/// When the bytes are no state of that role.
-pub fn restore(role: Role, state: &[u8]) -> Result<Box<dyn System>, DecodeError> {
-    fn boxed<S: System + DeserializeOwned + 'static>(
-        state: &[u8],
-    ) -> Result<Box<dyn System>, DecodeError> {
-        Ok(Box::new(codec::decode_state::<S>(state)?))
-    }
-    match role {
-        Role::S1 => boxed::<S1>(state),
-        Role::S2 => boxed::<S2>(state),
-        Role::S3 => boxed::<S3>(state),
-        Role::S3Star => boxed::<S3Star>(state),
-        Role::S4 => boxed::<S4>(state),
-        Role::S5 => boxed::<S5>(state),
-        // A role without a state of its own has no bytes either.
-        _ => Err(DecodeError::Trailing(state.len())),
-    }
+/// How the subsystem of a role of this crate is made.
+#[must_use]
+pub fn maker(role: Role) -> Option<Maker> {
+    SYSTEMS.into_iter().find(|maker| maker.role() == role)
 }
 
 /// A view as JSON.

@@ -12,6 +12,7 @@ use crate::{
         lifecycle::{Started, Tick},
     },
     record::{BodyRef, Record},
+    system::Maker,
     time::{Millis, Timestamp},
 };
 
@@ -29,7 +30,7 @@ pub(crate) struct Stage {
 impl Stage {
     /// A subsystem at the start of its first run.
     pub(crate) fn new(role: Role, model: ModelConfig) -> Self {
-        let machine = Machine::new(identity(role)).unwrap();
+        let machine = Machine::new(identity(role), &maker(role));
         let mut stage = Self {
             machine,
             seq: 0,
@@ -43,6 +44,15 @@ impl Stage {
 
     /// A new run.
     pub(crate) fn start(&mut self, model: ModelConfig) -> Vec<Message> {
+        self.run(model, [])
+    }
+
+    /// A new run of a node that hosts these.
+    pub(crate) fn host(&mut self, roles: impl IntoIterator<Item = Role>) -> Vec<Message> {
+        self.run(ModelConfig::default(), roles)
+    }
+
+    fn run(&mut self, model: ModelConfig, roles: impl IntoIterator<Item = Role>) -> Vec<Message> {
         self.say(Started {
             run: Digest::default(),
             node: name("node"),
@@ -50,7 +60,7 @@ impl Stage {
             incarnation: 0,
             program: Text::default(),
             matrix: crate::matrix::VERSION,
-            behaviours: std::collections::BTreeMap::new(),
+            behaviours: roles.into_iter().map(|role| (role, 1)).collect(),
             model,
         })
     }
@@ -105,7 +115,8 @@ impl Stage {
     fn step(&mut self, record: &Record) -> Vec<Message> {
         // A state says all: the restored machine goes on like the old one.
         let state = self.machine.state();
-        let mut restored = Machine::restore(identity(self.role), &state).unwrap();
+        let mut restored =
+            Machine::restore(identity(self.role), &maker(self.role), &state).unwrap();
         let (mut emitted, mut again) = (Vec::new(), Vec::new());
         self.machine.step(record, &mut emitted);
         restored.step(record, &mut again);
@@ -131,6 +142,10 @@ impl Stage {
         self.now = end;
         emitted
     }
+}
+
+fn maker(role: Role) -> Maker {
+    super::maker(role).unwrap()
 }
 
 fn identity(role: Role) -> Identity {

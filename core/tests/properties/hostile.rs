@@ -1,7 +1,9 @@
 //! Each subsystem alone, told anything by anybody at any time.
 
 use proptest::prelude::*;
-use vsm_core::{Address, Identity, Machine, Message, MessageId, Record, Role, Seq, Timestamp};
+use vsm_core::{
+    Address, Identity, Machine, Message, MessageId, Record, Role, Seq, Timestamp, system::maker,
+};
 
 use super::{
     chooser::{Chooser, Seen},
@@ -24,8 +26,9 @@ proptest! {
         role in prop::sample::select(Role::SYSTEMS.to_vec()),
         seeds in prop::collection::vec(any::<u64>(), 1..120),
     ) {
-        let mut machine = Machine::new(identity(role)).unwrap();
-        let mut restored = Machine::new(identity(role)).unwrap();
+        let maker = maker(role).unwrap();
+        let mut machine = Machine::new(identity(role), &maker);
+        let mut restored = Machine::new(identity(role), &maker);
         let mut seen = Seen::default();
         for (seq, seed) in (1..).zip(seeds) {
             let mut chooser = Chooser::new(seed, Timestamp(1 << 50), seen);
@@ -61,7 +64,7 @@ proptest! {
             prop_assert_eq!(machine.next_deadline(), restored.next_deadline());
             let state = machine.state();
             prop_assert_eq!(&state, &restored.state());
-            restored = Machine::restore(identity(role), &state).unwrap();
+            restored = Machine::restore(identity(role), &maker, &state).unwrap();
             prop_assert!(machine.view().is_object());
             emitted.iter().for_each(|message| seen.note(message));
         }

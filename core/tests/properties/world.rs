@@ -3,10 +3,11 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use vsm_core::{
-    Address, Hosting, Identity, LogId, Machine, Message, MessageId, Name, Payload, Record, Replay,
-    Role, Seq, Timestamp,
+    Hosting, LogId, Machine, Message, MessageId, Name, Payload, Record, Replay, Role, Seq,
+    Timestamp,
     payload::{Operations, lifecycle::Tick, operations::Verdict},
     replay::Marks,
+    system::SYSTEMS,
     time::Millis,
 };
 
@@ -29,17 +30,9 @@ pub(crate) struct World {
 impl World {
     pub(crate) fn new() -> Self {
         let node: Name = "node".parse().unwrap();
-        let hosting = Hosting::new(node, Role::SYSTEMS.map(Address::root));
-        let machines = hosting
-            .systems()
-            .iter()
-            .map(|address| {
-                Machine::new(Identity {
-                    log: LOG,
-                    address: address.clone(),
-                })
-                .unwrap()
-            })
+        let hosting = Hosting::new(node, SYSTEMS);
+        let machines = (0..SYSTEMS.len())
+            .map(|system| hosting.machine(system, LOG))
             .collect();
         Self {
             hosting,
@@ -255,12 +248,8 @@ impl World {
     fn restart(&mut self, seed: u64) {
         let which = usize::try_from(seed / 5 % 6).unwrap();
         let machine = &mut self.machines[which];
-        let identity = Identity {
-            log: LOG,
-            address: machine.address().clone(),
-        };
         let state = machine.state();
-        *machine = Machine::restore(identity, &state).unwrap();
+        *machine = self.hosting.restore(which, LOG, &state).unwrap();
         assert_eq!(machine.state(), state);
     }
 

@@ -4,10 +4,10 @@ use std::sync::atomic::Ordering;
 
 use axum::{extract::State, http::StatusCode, response::Html};
 use serde_json::{Value, json};
-use vsm_core::{Role, system::Query};
+use vsm_core::system::Query;
 
 use super::{Answer, Shared, caller::Caller, json};
-use crate::{runtime::wall_clock, security::Action};
+use crate::{model::ROLES, runtime::wall_clock, security::Action};
 
 /// `GET /v1/status`
 ///
@@ -21,7 +21,7 @@ pub async fn show(State(api): State<Shared>, caller: Caller) -> Answer {
 async fn status(api: &Shared) -> Answer<Value> {
     let shared = api.handle.shared();
     let mut systems = serde_json::Map::new();
-    for role in Role::SYSTEMS {
+    for role in ROLES {
         let (summary, _) = api.handle.query(role, Query::Summary).await?;
         systems.insert(role.name().into(), summary);
     }

@@ -12,7 +12,7 @@ use super::{
     params::{Named, Params},
     problem::Problem,
 };
-use crate::security::Action;
+use crate::{model::ROLES, security::Action};
 
 /// `?summary=`
 #[derive(Debug, Deserialize)]
@@ -38,9 +38,9 @@ pub async fn show(
     let role = name
         .parse::<Role>()
         .ok()
-        .filter(|role| Role::SYSTEMS.contains(role))
+        .filter(|role| ROLES.contains(role))
         .ok_or_else(|| {
-            let systems = Role::SYSTEMS.map(Role::name).join(", ");
+            let systems = ROLES.map(Role::name).join(", ");
             Problem::not_found(format!("there is no system {name:?}; there are {systems}"))
         })?;
     let query = match part.summary {

@@ -17,8 +17,7 @@ use std::collections::BTreeSet;
 
 use serde::Serialize;
 use vsm_core::{
-    Address, Digest, Hosting, LogId, Machine, Name, Payload, Role, Seq, codec,
-    machine::Identity,
+    Address, Digest, Hosting, LogId, Name, Payload, Role, Seq, codec,
     payload::{
         Lifecycle,
         lifecycle::{SnapshotTaken, Started},
@@ -27,10 +26,13 @@ use vsm_core::{
 };
 use vsm_store::{EventLog, ReadError, SnapshotError, SnapshotInfo};
 
-use crate::runtime::{
-    Handle, SendError,
-    journal::{self, JournalError},
-    snapshots,
+use crate::{
+    model,
+    runtime::{
+        Handle, SendError,
+        journal::{self, JournalError},
+        snapshots,
+    },
 };
 
 /// Why a record is needed.
@@ -128,14 +130,15 @@ pub async fn of_node(handle: &Handle) -> Result<Needed, NeededError> {
 /// # Errors
 /// When the log can't be read.
 pub fn of_log(log: &EventLog, name: &Name) -> Result<Needed, NeededError> {
-    let hosting = Hosting::new(name.clone(), Role::SYSTEMS.map(Address::root));
+    let hosting = model::hosting(name.clone());
     let survey = Survey::of(log, &hosting)?;
     if matches!(survey.needed.need, Need::NoSnapshot { .. }) {
         return Ok(survey.needed);
     }
-    let hosting = survey.started.as_ref().map_or(hosting, |started| {
-        Hosting::new(started.node.clone(), Role::SYSTEMS.map(Address::root))
-    });
+    let hosting = survey
+        .started
+        .as_ref()
+        .map_or(hosting, |started| model::hosting(started.node.clone()));
     let open = oldest_open(log, &hosting, &survey)?;
     Ok(survey.needed.with_operation(open))
 }
@@ -238,14 +241,15 @@ fn oldest_open(log: &EventLog, hosting: &Hosting, survey: &Survey) -> Result<u64
         return Ok(0);
     };
     let address = Address::root(Role::S1);
-    let identity = Identity {
-        log: LogId(log.identity().log_id.0),
-        address: address.clone(),
+    let Some(s1) = hosting.index_of(&address) else {
+        return Ok(log.durable() + 1);
     };
+    let log_id = LogId(log.identity().log_id.0);
     let state = log.load_snapshot(info)?;
     let seq = info.seq;
-    let mut machine =
-        Machine::restore(identity, &state).map_err(|source| NeededError::State { seq, source })?;
+    let mut machine = hosting
+        .restore(s1, log_id, &state)
+        .map_err(|source| NeededError::State { seq, source })?;
     let mut emitted = Vec::new();
     for event in log.read(seq + 1) {
         let Some(record) = journal::record(&event?)? else {

@@ -8,18 +8,21 @@ pub mod confirm;
 pub mod export;
 pub mod fold;
 
-use std::path::Path;
+use std::{collections::BTreeSet, path::Path};
 
 use vsm_core::{
-    Address, Digest, Hosting, LogId, Payload, Record, Replay, Role, Seq, codec,
+    Address, Digest, Hosting, LogId, Payload, Record, Replay, Seq, codec,
     payload::{Lifecycle, lifecycle::SnapshotTaken},
     replay::Marks,
 };
 use vsm_store::{Event, OfflineLog, OpenError, ReadError, SnapshotError, SnapshotInfo};
 
-use crate::runtime::{
-    journal::{self, JournalError},
-    snapshots,
+use crate::{
+    model,
+    runtime::{
+        journal::{self, JournalError},
+        snapshots,
+    },
 };
 
 /// A log could not be worked on.
@@ -122,7 +125,8 @@ impl Evidence {
     pub fn open(directory: &Path) -> Result<Self, OfflineError> {
         let log = OfflineLog::open(directory)?;
         let mut marks = Marks::default();
-        let mut hosting = None;
+        let mut node = None;
+        let mut roles = BTreeSet::new();
         let mut taken = Vec::new();
         let first = log.first_seq();
         for event in log.read(first.max(1)) {
@@ -136,18 +140,18 @@ impl Evidence {
             marks.note(&record.message);
             match record.message.payload {
                 Payload::Lifecycle(Lifecycle::Started(started)) => {
-                    hosting.get_or_insert_with(|| {
-                        Hosting::new(started.node, Role::SYSTEMS.map(Address::root))
-                    });
+                    node.get_or_insert(started.node);
+                    roles.extend(started.behaviours.into_keys());
                 }
                 Payload::Lifecycle(Lifecycle::SnapshotTaken(it)) if first > 0 => taken.push(it),
                 _ => {}
             }
         }
-        let hosting = hosting.ok_or(match first {
+        let node = node.ok_or(match first {
             0 => OfflineError::NoRun,
             first => OfflineError::NoRunKept { first },
         })?;
+        let hosting = model::hosting_of(node, &roles);
         Ok(Self {
             log,
             taken,

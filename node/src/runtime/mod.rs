@@ -42,7 +42,7 @@ use tokio::{
     task::JoinSet,
 };
 use vsm_core::{
-    Address, Digest, Hosting, LogId, Message, Name, Role, Seq, Text, Timestamp, matrix,
+    Digest, Hosting, LogId, Message, Name, Role, Seq, Text, Timestamp, matrix,
     payload::lifecycle::{Started, Stopped},
 };
 use vsm_store::EventLog;
@@ -65,6 +65,7 @@ pub use self::{
     recovery::RecoveryError,
     root::{Receipt, Root},
 };
+use crate::model;
 
 /// Questions that may wait for a subsystem.
 const QUESTIONS_MAX: usize = 256;
@@ -231,7 +232,7 @@ impl Runtime {
     ) -> Result<Self, StartError> {
         let identity = log.identity();
         let log_id = LogId(identity.log_id.0);
-        let hosting = Hosting::new(node.clone(), Role::SYSTEMS.map(Address::root));
+        let hosting = model::hosting(node.clone());
         let run = draw_run();
         let started = started(&hosting, log_id, identity.incarnation, run, &options);
         let breadcrumb = directory.map(Breadcrumb::read).transpose()?;
@@ -437,14 +438,6 @@ fn started(
     run: Digest,
     options: &RuntimeOptions,
 ) -> Started {
-    let behaviours = hosting
-        .systems()
-        .iter()
-        .filter_map(|address| {
-            let role = address.role;
-            vsm_core::system::create(role).map(|system| (role, system.behaviour()))
-        })
-        .collect();
     Started {
         run,
         node: hosting.node().clone(),
@@ -452,7 +445,7 @@ fn started(
         incarnation,
         program: Text::cut(concat!("vsm ", env!("CARGO_PKG_VERSION"))),
         matrix: matrix::VERSION,
-        behaviours,
+        behaviours: hosting.behaviours(),
         model: options.model.clone(),
     }
 }

@@ -14,7 +14,7 @@ use std::{
 
 use tokio::sync::mpsc;
 use vsm_core::{
-    Identity, Machine, Role, Seq, Text,
+    Machine, Role, Seq, Text,
     payload::{algedonic::Pain, lifecycle::Quarantined},
 };
 
@@ -112,20 +112,17 @@ fn quarantine(shared: &Shared, seat: &Seat, seq: Seq, reason: &str) -> Result<()
 
 /// The machine of the last snapshot that counts, or a new one.
 fn last_state(shared: &Shared, seat: &Seat) -> Result<(Machine, Seq), String> {
-    let identity = Identity {
-        log: shared.log_id,
-        address: seat.address.clone(),
-    };
+    let hosting = shared.bus.hosting();
     if let Some(info) = shared.latest.of(&seat.address) {
         let state = shared
             .bus
             .log()
             .load_snapshot(&info)
             .map_err(|it| it.to_string())?;
-        let machine = Machine::restore(identity, &state).map_err(|it| it.to_string())?;
+        let machine = hosting
+            .restore(seat.index, shared.log_id, &state)
+            .map_err(|it| it.to_string())?;
         return Ok((machine, Seq(info.seq)));
     }
-    Machine::new(identity)
-        .map(|machine| (machine, Seq(0)))
-        .ok_or_else(|| format!("{} has no machine", seat.address))
+    Ok((hosting.machine(seat.index, shared.log_id), Seq(0)))
 }

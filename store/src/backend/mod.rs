@@ -109,9 +109,9 @@ pub(crate) trait Backend: Send + Sync {
     fn set_intent(&self, bytes: Option<&[u8]>) -> Result<(), BackendError>;
     /// Writes one slot and syncs it; creates the file if need be.
     fn write_head(&self, slot: usize, bytes: &[u8; SLOT_LEN]) -> Result<(), BackendError>;
-    /// Where events become durable before they are in a volume, in files of about
-    /// `file_bytes`; `None` if they only become it there. There is none yet: what an earlier one holds was
-    /// put into volumes.
+    /// Where events become durable before they are in a volume, in files of
+    /// about `file_bytes`; `None` if they only become it there. There is none
+    /// yet: what an earlier one holds was put into volumes.
     fn journal(&self, file_bytes: u64) -> Option<Journal> {
         let _ = file_bytes;
         None

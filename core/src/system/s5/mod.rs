@@ -1,10 +1,18 @@
 //! S5, policy: what holds, and what hurts.
 //!
-//! Policies come whole, one version after the other, and bind S3 and S4. Pain
-//! from anywhere becomes an alarm; the first of its kind goes to a person at
-//! once, and pleasure ends it.
+//! Policies come whole, one version after the other, and bind S3 and S4. They
+//! are shared: where two nodes set one each while they could not hear each
+//! other, the one that the document converged to holds on both, and a person is
+//! told. Pain from anywhere becomes an alarm; the first of its kind goes to a
+//! person at once, and pleasure ends it.
 
-use std::collections::{BTreeMap, VecDeque};
+#[cfg(test)]
+mod tests;
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::LazyLock,
+};
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -17,10 +25,11 @@ use crate::{
     name::{Name, Text},
     outbox::Outbox,
     payload::{
-        Algedonic, Command, Intelligence, Payload,
+        Algedonic, Command, Intelligence, Lifecycle, Payload, Sharing,
         algedonic::{Escalation, Pain, Pleasure},
         command::{Directive, PolicySet, SetPolicy},
         intelligence::Outlook,
+        sharing::{Update, View as Converged},
     },
     policy::Policy,
     record::Record,
@@ -28,11 +37,15 @@ use crate::{
 };
 
 /// The version of what this module does.
-const BEHAVIOUR: u32 = 1;
+const BEHAVIOUR: u32 = 2;
 
 /// The most alarms that are open at a time. Beyond it the oldest is closed: it
 /// was escalated when it came.
 const ALARMS_MAX: usize = 1_000;
+
+/// The shared document that holds the policy, and the entry in it.
+static TOPIC: LazyLock<Name> =
+    LazyLock::new(|| "policy".parse().expect("a word of letters is a name"));
 
 /// The most outlooks kept.
 const OUTLOOKS_MAX: usize = 256;
@@ -66,6 +79,10 @@ struct Alarm {
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub(super) struct S5 {
     policy: Policy,
+    /// Whether this node holds shared documents.
+    shares: bool,
+    /// Policies that gave way to another of no later version.
+    conflicts: u64,
     /// By the order in which they were raised.
     alarms: BTreeMap<u64, Alarm>,
     /// The same alarm told again is the same alarm.
@@ -82,7 +99,11 @@ pub(super) struct S5 {
 impl System for S5 {
     fn step(&mut self, record: &Record, out: &mut Outbox) {
         match &record.message.payload {
+            Payload::Lifecycle(Lifecycle::Started(started)) => {
+                self.shares = started.behaviours.contains_key(&Role::Shared);
+            }
             Payload::Command(Command::SetPolicy(it)) => self.set_policy(record, it, out),
+            Payload::Sharing(Sharing::View(view)) => self.converge(record, view, out),
             Payload::Algedonic(Algedonic::Pain(pain)) => self.pain(record, pain, out),
             Payload::Algedonic(Algedonic::Pleasure(it)) => self.pleasure(record, it, out),
             Payload::Intelligence(Intelligence::Outlook(outlook)) => {
@@ -144,11 +165,71 @@ impl S5 {
             self.policies_refused += 1;
             return;
         }
-        self.policy = policy.clone();
+        self.bind(policy.clone(), out);
+        if self.shares {
+            out.send(
+                Role::Shared,
+                Update {
+                    topic: TOPIC.clone(),
+                    key: Text::cut(&TOPIC),
+                    value: serde_json::to_string(policy)
+                        .ok()
+                        .and_then(|it| it.parse().ok()),
+                },
+            );
+        }
+    }
+
+    /// Makes a policy the one that holds.
+    fn bind(&mut self, policy: Policy, out: &mut Outbox) {
+        self.policy = policy;
         for role in [Role::S3, Role::S4] {
-            let policy = policy.clone();
+            let policy = self.policy.clone();
             out.send(role, Directive { policy });
         }
+    }
+
+    /// What the nodes' policies converged to, as another node or a client
+    /// wrote it.
+    fn converge(&mut self, record: &Record, view: &Converged, out: &mut Outbox) {
+        if view.topic != *TOPIC || *view.key != **TOPIC {
+            return;
+        }
+        // Who removes the entry decides nothing.
+        let Some(value) = view.value.as_deref() else {
+            return;
+        };
+        let reason = match serde_json::from_str::<Policy>(value) {
+            Ok(policy) if policy == self.policy => return,
+            Ok(policy) => match too_many_names(&policy) {
+                None => {
+                    let before = self.policy.version;
+                    let version = policy.version;
+                    self.bind(policy, out);
+                    if version > before {
+                        return;
+                    }
+                    self.conflicts += 1;
+                    format!(
+                        "policy {before}, set here, gave way to policy {version}, set elsewhere at the same time: look at both, and set the next"
+                    )
+                }
+                Some(reason) => {
+                    self.policies_refused += 1;
+                    format!("the shared policy is not taken: {reason}")
+                }
+            },
+            Err(error) => {
+                self.policies_refused += 1;
+                format!("the shared policy is not taken: {error}")
+            }
+        };
+        let pain = Pain {
+            unit: None,
+            reason: Text::cut(&reason),
+            evidence: Some(record.seq),
+        };
+        self.pain(record, &pain, out);
     }
 
     /// Why a policy can't follow the one that holds.
@@ -162,14 +243,7 @@ impl S5 {
                 policy.version
             ));
         }
-        let permitted = policy.permitted.as_ref().map_or(0, |it| it.len());
-        let names = permitted + policy.allocation_max.len();
-        (names > Policy::NAMES_MAX).then(|| {
-            format!(
-                "a policy names at most {} capabilities and resources, this one {names}",
-                Policy::NAMES_MAX
-            )
-        })
+        too_many_names(policy)
     }
 
     fn pain(&mut self, record: &Record, pain: &Pain, out: &mut Outbox) {
@@ -241,8 +315,20 @@ impl S5 {
             displaced: self.displaced,
             pleasures: self.pleasures,
             policies_refused: self.policies_refused,
+            conflicts: self.conflicts,
         }
     }
+}
+
+fn too_many_names(policy: &Policy) -> Option<String> {
+    let permitted = policy.permitted.as_ref().map_or(0, |it| it.len());
+    let names = permitted + policy.allocation_max.len();
+    (names > Policy::NAMES_MAX).then(|| {
+        format!(
+            "a policy names at most {} capabilities and resources, this one {names}",
+            Policy::NAMES_MAX
+        )
+    })
 }
 
 #[derive(Serialize)]
@@ -253,6 +339,7 @@ struct Summary {
     displaced: u64,
     pleasures: u64,
     policies_refused: u64,
+    conflicts: u64,
 }
 
 #[derive(Serialize)]
@@ -290,98 +377,5 @@ impl<'a> From<&'a Alarm> for AlarmView<'a> {
             last: alarm.last,
             times: alarm.times,
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::{
-        config::ModelConfig,
-        message::Message,
-        system::testing::{Stage, kinds, name, payloads},
-    };
-
-    fn stage() -> Stage {
-        Stage::new(Role::S5, ModelConfig::default())
-    }
-
-    fn pain(unit: &str, reason: &str) -> Pain {
-        Pain {
-            unit: Some(name(unit)),
-            reason: Text::cut(reason),
-            evidence: None,
-        }
-    }
-
-    fn set(stage: &mut Stage, policy: Policy) -> (PolicySet, Vec<Message>) {
-        let emitted = stage.say(SetPolicy { policy });
-        let answer = payloads!(emitted, Command::PolicySet).remove(0);
-        assert_eq!(emitted[0].reply_to, Some(stage.last()));
-        (answer, emitted)
-    }
-
-    #[test]
-    fn policies_follow_one_another() {
-        let mut stage = stage();
-        let policy = |version| Policy {
-            version,
-            ..Policy::initial()
-        };
-        let (answer, emitted) = set(&mut stage, policy(1));
-        assert!(answer.accepted);
-        assert_eq!(
-            kinds(&emitted[1..]),
-            ["s3 command.directive", "s4 command.directive"]
-        );
-        for version in [0, 1, 3, u64::MAX] {
-            let (answer, emitted) = set(&mut stage, policy(version));
-            assert!(!answer.accepted && answer.version == version);
-            assert_eq!(emitted.len(), 1);
-        }
-        let long = Policy {
-            permitted: Some((0..257).map(|it| name(&format!("c{it}"))).collect()),
-            ..policy(2)
-        };
-        assert!(!set(&mut stage, long).0.accepted);
-        assert!(set(&mut stage, policy(2)).0.accepted);
-    }
-
-    #[test]
-    fn an_alarm_is_escalated_once_and_ended_by_pleasure() {
-        let mut stage = stage();
-        let emitted = stage.say(pain("u1", "hot"));
-        assert_eq!(kinds(&emitted), ["operator algedonic.escalation"]);
-        let escalation: Escalation = payloads!(emitted, Algedonic::Escalation).remove(0);
-        assert_eq!(escalation.alarm, stage.last());
-        assert!(stage.say(pain("u1", "hot")).is_empty());
-        assert_eq!(stage.say(pain("u1", "cold")).len(), 1);
-        assert_eq!(stage.say(pain("u2", "hot")).len(), 1);
-        let emitted = stage.say(Pleasure {
-            unit: Some(name("u1")),
-            reason: Text::cut("well"),
-        });
-        assert_eq!(kinds(&emitted), ["operator algedonic.pleasure"]);
-        let alarms = stage.machine.view()["alarms"].clone();
-        assert_eq!(alarms.as_array().unwrap().len(), 1);
-        assert_eq!(alarms[0]["unit"], "u2");
-        assert_eq!(stage.say(pain("u1", "hot")).len(), 1);
-    }
-
-    #[test]
-    fn alarms_are_bounded() {
-        let mut stage = stage();
-        let many = ALARMS_MAX + 5;
-        // The stage checks every state; a few of many are enough here.
-        let mut system = S5::default();
-        let mut out = Outbox::default();
-        for number in 0..many {
-            let record = stage.record(pain(&format!("u{number}"), "hot"));
-            system.step(&record, &mut out);
-        }
-        assert_eq!(system.alarms.len(), ALARMS_MAX);
-        assert_eq!(system.kinds.len(), ALARMS_MAX);
-        assert_eq!(system.displaced, 5);
-        assert_eq!(out.sent().len(), many);
     }
 }
