@@ -11,11 +11,11 @@ use serde_json::json;
 
 use super::{
     Done, Global,
-    exit::Exit,
+    exit::{Exit, ExitError},
     output::{self, Format},
 };
 use crate::{
-    Node,
+    Node, NodeError,
     config::{Effective, Layers},
     runtime::wall_clock,
     security::{Role, Tokens},
@@ -66,7 +66,15 @@ async fn serve(
     let begun_with = effective.values;
     let data_dir = effective.config.node.data_dir.clone();
     let needs_token = effective.config.security.require_token;
-    let node = Node::builder().config(effective.config).build().await?;
+    let node = Node::builder()
+        .config(effective.config)
+        .build()
+        .await
+        .map_err(|error| match error {
+            // What is configured and what the directory holds don't fit.
+            NodeError::Certificates(error) => ExitError::configuration(error.to_string()).into(),
+            other => anyhow::Error::from(other),
+        })?;
     // After the log was opened: the directory is ours.
     let mut token = None;
     if needs_token {
@@ -97,10 +105,12 @@ async fn serve(
     }
     io::stdout().flush()?;
     let tokens = node.token_reloader();
+    let certificates = node.certificate_reloader();
     let reloading = async {
         loop {
             asked.again().await;
             reload::all(args.layers(global), &begun_with, filter.as_ref(), &tokens);
+            reload::certificates(&certificates);
         }
     };
     tokio::select! {
