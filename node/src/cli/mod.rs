@@ -75,6 +75,10 @@ pub struct Global {
         hide_env_values = true
     )]
     pub token: Option<String>,
+    /// Whom to believe about the node's certificate, with an https:// URL: the
+    /// certificate of its authority, PEM.
+    #[arg(long, global = true, env = "VSM_CA", value_name = "FILE")]
+    pub ca: Option<PathBuf>,
     /// How to print data.
     #[arg(long, global = true, value_enum, default_value_t = Format::Text)]
     pub format: Format,

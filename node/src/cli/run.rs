@@ -65,6 +65,9 @@ async fn serve(
     let mut asked = reload::Asked::listen()?;
     let begun_with = effective.values;
     let data_dir = effective.config.node.data_dir.clone();
+    // What the first line names must work from where it is read.
+    let api = &effective.config.api;
+    let plain = !api.tls.required && (api.listen.ip().is_loopback() || api.allow_insecure);
     let needs_token = effective.config.security.require_token;
     let node = Node::builder()
         .config(effective.config)
@@ -88,7 +91,8 @@ async fn serve(
         })?;
         node.reload_tokens()?;
     }
-    let url = format!("http://{}", node.local_addr());
+    let scheme = if plain { "http" } else { "https" };
+    let url = format!("{scheme}://{}", node.local_addr());
     match global.format {
         Format::Json => {
             let line = json!({"url": url, "token": token, "data_dir": data_dir});

@@ -376,7 +376,11 @@ mod tests {
             &[],
             "api.lisen: unknown key; did you mean api.listen? (set by DIR/vsm.toml)",
         );
-        check("[clusters]\n", &[], "clusters: unknown key; did you mean");
+        check(
+            "[clusters]\n",
+            &[],
+            "clusters: unknown key; the sections are api, cluster, model, node, security, storage, telemetry, units",
+        );
         check(
             "[api]\ndepth_max = \"deep\"\n",
             &[],

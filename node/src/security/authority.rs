@@ -7,6 +7,8 @@
 //!   cluster/authority.key    its seed, 32 bytes; nobody else has it
 //!   cluster/register.json    members, and join tokens that may still come
 //!   cluster/membership.pem   the founding node's certificate, the authority's
+//!   cluster/authority.pem    the latter alone, to be given to clients
+//!   cluster/revoked.json     who is no longer good, signed
 //! ```
 //!
 //! The authority is needed to let nodes join, to renew certificates and to

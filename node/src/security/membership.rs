@@ -24,6 +24,9 @@ use super::{
 /// The folder in the node's directory.
 pub(super) const FOLDER: &str = "cluster";
 const FILE: &str = "membership.pem";
+/// The authority's certificate alone, to be given to clients; the node does not
+/// read it.
+const FOR_CLIENTS: &str = "authority.pem";
 
 /// What tells an authority from every other: the SHA-256 of its certificate,
 /// which `openssl x509 -fingerprint -sha256` prints too.
@@ -228,6 +231,9 @@ impl Membership {
         }
         private_directory(&beside).map_err(|source| file(&beside, source))?;
         self.write(&beside)?;
+        let clients = beside.join(FOR_CLIENTS);
+        write_private(&clients, pem(&self.authority).as_bytes())
+            .map_err(|source| file(&clients, source))?;
         fill(&beside)?;
         fs::rename(&beside, &place).map_err(|source| file(&place, source))?;
         fs::File::open(directory)

@@ -145,6 +145,7 @@ impl RegisterError {
             Self::KeyTaken(_) => "key-taken",
             Self::HostTaken { .. } => "host-taken",
             Self::Members => "cluster-full",
+            Self::Unknown(_) => "not-a-member",
             _ => return None,
         })
     }

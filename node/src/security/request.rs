@@ -96,8 +96,16 @@ async fn exchange(
         Ok((status, body.to_bytes()))
     };
     let answered = answered.await;
-    driving.abort();
-    answered
+    drop(sender);
+    let Err(RequestError::Broken(_)) = &answered else {
+        driving.abort();
+        return answered;
+    };
+    // Why it broke, the connection knows, where the request was only dropped.
+    match driving.await {
+        Ok(Err(error)) => Err(broken(&error)),
+        _ => answered,
+    }
 }
 
 /// A refused certificate shows at the first read, as the cause of a cause.

@@ -1,17 +1,14 @@
 //! Plain HTTP beside TLS on one port, and clients that know nothing of us.
 
-use std::{process::Command, sync::Arc};
+use std::process::Command;
 
 use bytes::Bytes;
+use futures_util::StreamExt;
 use hyper::{HeaderMap, Method, StatusCode};
 use serde_json::{Value, json};
-use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpStream,
-};
-use vsm_node::{cli::client::Client, security::membership::pem};
+use vsm_node::cli::{Global, client::Client, output::Format};
 
-use crate::support::Founder;
+use crate::support::{Founder, SOON, healthy};
 
 async fn plain(founder: &Founder, method: Method, path: &str, body: Bytes) -> (StatusCode, Value) {
     let client = Client::at(founder.node.local_addr(), None);
@@ -48,29 +45,18 @@ async fn where_tls_is_required_plain_http_is_told_so() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn stock_clients_speak_tls_with_the_clusters_certificate() {
-    let founder = Founder::with(|config| config.api.tls.required = true).await;
+    let founder = Founder::with(|config| {
+        config.api.tls.required = true;
+        config.security.require_token = false;
+    })
+    .await;
     let authority = founder.authority();
-    // rustls as it comes.
-    let mut roots = rustls::RootCertStore::empty();
-    roots.add(authority.certificate().clone()).unwrap();
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let config = rustls::ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    let connector = tokio_rustls::TlsConnector::from(Arc::new(config));
-    let stream = TcpStream::connect(founder.node.local_addr()).await.unwrap();
-    let host = rustls::pki_types::ServerName::try_from("localhost").unwrap();
-    let mut stream = connector.connect(host, stream).await.unwrap();
-    let request = b"GET /healthz HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n";
-    stream.write_all(request).await.unwrap();
-    let mut answer = String::new();
-    let _ = stream.read_to_string(&mut answer).await;
+    let answer = healthy(founder.node.local_addr(), &authority)
+        .await
+        .unwrap();
     assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
     // curl, where there is one.
-    let file = founder.dir.path().join("authority.pem");
-    std::fs::write(&file, pem(authority.certificate())).unwrap();
+    let file = founder.folder().join("authority.pem");
     let url = format!(
         "https://localhost:{}/healthz",
         founder.node.local_addr().port()
@@ -100,5 +86,67 @@ async fn stock_clients_speak_tls_with_the_clusters_certificate() {
         }
         _ => eprintln!("there is no curl here"),
     }
+    // Our own command, over HTTP and WebSocket.
+    let url = format!("https://127.0.0.1:{}", founder.node.local_addr().port());
+    let vsm = |authority: &[&str], command: &[&str]| {
+        let mut vsm = Command::new(env!("CARGO_BIN_EXE_vsm"));
+        vsm.env_remove("VSM_TOKEN").env_remove("VSM_CA");
+        vsm.args(["--server", &url]).args(authority).args(command);
+        vsm.output().unwrap()
+    };
+    let trusting = ["--ca", file.to_str().unwrap()];
+    let answered = tokio::task::block_in_place(|| vsm(&trusting, &["op", "list"]));
+    assert!(answered.status.success(), "{answered:?}");
+    let global = Global {
+        config: None,
+        server: url.clone(),
+        token: None,
+        ca: Some(file.clone()),
+        format: Format::Text,
+        verbose: 0,
+    };
+    let client = Client::new(&global).unwrap();
+    let mut stream = client.socket("/v1/stream?from=0").await.unwrap();
+    let frame = tokio::time::timeout(SOON, stream.next()).await.unwrap();
+    assert!(frame.unwrap().unwrap().is_text());
+    drop(stream);
+    let doubting = tokio::task::block_in_place(|| vsm(&[], &["op", "list"]));
+    assert_eq!(doubting.status.code(), Some(2), "{doubting:?}");
+    founder.stop().await;
+}
+
+/// An address of this machine that is not loopback, if it has one.
+fn outward() -> Option<std::net::IpAddr> {
+    let socket = std::net::UdpSocket::bind("0.0.0.0:0").ok()?;
+    // Nothing is sent: this only chooses a route, to an address that is for
+    // documentation (RFC 5737).
+    socket.connect("192.0.2.1:9").ok()?;
+    let address = socket.local_addr().ok()?.ip();
+    (!address.is_loopback() && !address.is_unspecified()).then_some(address)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_comes_from_other_machines_must_be_tls() {
+    let Some(outward) = outward() else {
+        eprintln!("this machine has loopback alone");
+        return;
+    };
+    let founder = Founder::with(|config| {
+        config.api.listen = "0.0.0.0:0".parse().unwrap();
+        config.cluster.name = "plant".into();
+    })
+    .await;
+    let port = founder.node.local_addr().port();
+    let get = async |address: std::net::IpAddr| {
+        let client = Client::at((address, port).into(), None);
+        let path = "/healthz";
+        let answered = client.exchange(Method::GET, path, HeaderMap::new(), Bytes::new());
+        answered.await.unwrap().0.status
+    };
+    assert_eq!(get(outward).await, StatusCode::BAD_REQUEST);
+    assert_eq!(get([127, 0, 0, 1].into()).await, StatusCode::OK);
+    let authority = founder.authority();
+    let answer = healthy((outward, port).into(), &authority).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
     founder.stop().await;
 }

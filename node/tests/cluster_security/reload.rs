@@ -7,6 +7,7 @@ use vsm_node::{
     security::{
         NodeKey,
         admission::{Admission, AdmissionError, JoinRequest},
+        authority::Authority,
         membership::Membership,
         renewal,
         request::ask,
@@ -14,7 +15,7 @@ use vsm_node::{
     },
 };
 
-use crate::support::{Founder, HOUR, config, name};
+use crate::support::{Founder, HOUR, config, healthy, name, other, write_pair};
 
 /// A node that joined as it does.
 async fn joined(founder: &Founder, node: &str) -> (tempfile::TempDir, NodeKey) {
@@ -81,5 +82,38 @@ async fn what_can_t_be_read_again_changes_nothing() {
     }
     std::fs::write(&file, &good).unwrap();
     founder.node.reload_certificates().unwrap();
+    founder.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_certificate_for_browsers_is_exchanged_while_the_node_runs() {
+    let files = tempfile::tempdir().unwrap();
+    let certificate = files.path().join("certificate.pem");
+    let private = files.path().join("key.pem");
+    let draw = |cluster: &str| Authority::draw(name(cluster), wall_clock()).unwrap();
+    let (old, new) = (draw("old"), draw("new"));
+    write_pair(&old, &certificate, &private);
+    let founder = Founder::with(|config| {
+        config.api.tls.certificate = certificate.clone();
+        config.api.tls.key = private.clone();
+    })
+    .await;
+    let address = founder.node.local_addr();
+    healthy(address, &old).await.unwrap();
+    healthy(address, &new).await.unwrap_err();
+    // Nodes see the cluster's certificate all the same.
+    let authority = founder.authority();
+    let member = other("node-2", &authority, &authority, (-1, 1));
+    member.list(&founder.address()).await.unwrap();
+    write_pair(&new, &certificate, &private);
+    founder.node.reload_certificates().unwrap();
+    healthy(address, &new).await.unwrap();
+    healthy(address, &old).await.unwrap_err();
+    // A key that is not the certificate's.
+    let elsewhere = files.path().join("elsewhere.pem");
+    write_pair(&old, &elsewhere, &private);
+    let refused = founder.node.reload_certificates().unwrap_err();
+    assert!(matches!(refused, MaterialError::Pair(_)), "{refused}");
+    healthy(address, &new).await.unwrap();
     founder.stop().await;
 }

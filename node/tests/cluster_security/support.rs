@@ -1,10 +1,15 @@
 //! Nodes and certificates, good and bad.
 
-use std::{path::Path, time::Duration};
+use std::{net::SocketAddr, path::Path, sync::Arc, time::Duration};
 
+use base64::{Engine, engine::general_purpose::STANDARD};
 use hyper::Method;
 use serde_json::Value;
 use tempfile::TempDir;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
 use vsm_core::{Name, Timestamp};
 use vsm_node::{
     Node,
@@ -16,7 +21,7 @@ use vsm_node::{
         authority::{Authority, Subject},
         founding,
         join_token::JoinToken,
-        membership::{Fingerprint, Membership},
+        membership::{Fingerprint, Membership, pem},
         register::Register,
         request::{RequestError, ask},
         revocation::Revocations,
@@ -37,7 +42,6 @@ pub(crate) fn name(text: &str) -> Name {
 pub(crate) struct Founder {
     pub(crate) node: Node,
     pub(crate) dir: TempDir,
-    pub(crate) config: Config,
 }
 
 pub(crate) fn config(dir: &Path, node: &str) -> Config {
@@ -67,12 +71,12 @@ impl Founder {
         let mut config = config(dir.path(), "node-1");
         change(&mut config);
         let node = Node::builder()
-            .config(config.clone())
+            .config(config)
             .tokens(Tokens::default())
             .build()
             .await
             .unwrap();
-        Self { node, dir, config }
+        Self { node, dir }
     }
 
     pub(crate) fn address(&self) -> String {
@@ -160,6 +164,51 @@ pub(crate) fn other(
         key,
         transport,
     }
+}
+
+/// A certificate for `localhost` and its key as PEM files, as an operator has
+/// them for browsers.
+pub(crate) fn write_pair(by: &Authority, certificate: &Path, key: &Path) {
+    // RFC 8410, section 7, before the seed.
+    const PKCS8: [u8; 16] = [
+        0x30, 0x2e, 2, 1, 0, 0x30, 5, 6, 3, 0x2b, 0x65, 0x70, 4, 0x22, 4, 0x20,
+    ];
+    let dir = tempfile::tempdir().unwrap();
+    let made = NodeKey::create(dir.path()).unwrap();
+    let seed = std::fs::read(dir.path().join("node.key")).unwrap();
+    let text = STANDARD.encode([&PKCS8[..], &seed].concat());
+    let text = format!("-----BEGIN PRIVATE KEY-----\n{text}\n-----END PRIVATE KEY-----\n");
+    std::fs::write(key, text).unwrap();
+    let issued = by.issue(&Subject {
+        node: &name("browsers"),
+        role: PeerRole::Member,
+        key: made.public(),
+        hosts: &["localhost".to_owned()],
+        from: wall_clock(),
+        until: Timestamp(wall_clock().0 + HOUR),
+    });
+    std::fs::write(certificate, pem(&issued.unwrap().certificate)).unwrap();
+}
+
+/// What a stock client gets that believes one authority.
+pub(crate) async fn healthy(address: SocketAddr, believes: &Authority) -> std::io::Result<String> {
+    let mut roots = rustls::RootCertStore::empty();
+    roots.add(believes.certificate().clone()).unwrap();
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = rustls::ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    let connector = tokio_rustls::TlsConnector::from(Arc::new(config));
+    let stream = TcpStream::connect(address).await?;
+    let host = rustls::pki_types::ServerName::try_from("localhost").unwrap();
+    let mut stream = connector.connect(host, stream).await?;
+    let request = b"GET /healthz HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n";
+    stream.write_all(request).await?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await?;
+    Ok(answer)
 }
 
 impl Other {

@@ -280,7 +280,7 @@ fn join_token(
     getrandom::fill(&mut secret)
         .map_err(|error| anyhow::anyhow!("the system gives no randomness: {error}"))?;
     let token = JoinToken {
-        cluster: membership.identity.cluster.clone(),
+        cluster: membership.identity.cluster,
         authority: authority.fingerprint(),
         addresses,
         role,
