@@ -26,7 +26,10 @@ use crate::{
     api::{self, Api},
     config::Config,
     runtime::{Handle, Hooks, Runtime, RuntimeOptions, StartError},
-    security::{KeyError, NodeKey, TokenError, Tokens, private_directory},
+    security::{
+        KeyError, NodeKey, TokenError, Tokens, private_directory, renewal,
+        tls::{MaterialError, Transport},
+    },
     telemetry::{Telemetry, handler},
     unit::{Unit, UnitError, local::Waiting},
 };
@@ -74,6 +77,9 @@ pub enum NodeError {
     /// The tokens can't be used.
     #[error(transparent)]
     Tokens(#[from] TokenError),
+    /// The certificates can't be used.
+    #[error(transparent)]
+    Certificates(#[from] MaterialError),
     /// The runtime did not start.
     #[error(transparent)]
     Start(#[from] StartError),
@@ -154,6 +160,7 @@ impl NodeBuilder {
             Some(key) => key,
             None => NodeKey::create(&directory)?,
         };
+        let transport = Transport::read(&config, &key)?;
         let log = open_log(&config, &key)?;
         let tokens = match self.tokens {
             Some(tokens) => tokens,
@@ -170,7 +177,7 @@ impl NodeBuilder {
         let handle = runtime.handle().clone();
         let begun = handle.shared().begun;
         let limits = api::server::Limits::new(&config);
-        let api = Arc::new(Api::new(handle.clone(), config, tokens, key));
+        let api = Arc::new(Api::new(handle.clone(), config, tokens, key, transport));
         let mut units = JoinSet::new();
         for unit in self.units {
             if let Err(error) = unit.begin(api.clone(), &mut units).await {
@@ -183,10 +190,11 @@ impl NodeBuilder {
         let mut tasks = JoinSet::new();
         tasks.spawn(api::server::serve(
             listener,
-            api::router(api.clone()),
+            api.clone(),
             limits,
             api.stopping.clone(),
         ));
+        tasks.spawn(renewal::keep(api.clone()));
         let mut watchers = JoinSet::new();
         let ended = CancellationToken::new();
         for handler in self.telemetry {
@@ -291,6 +299,34 @@ impl Node {
             *api.tokens.write() = tokens;
             Ok(count)
         }
+    }
+
+    /// Reads the certificates, and the list of revoked nodes, again.
+    ///
+    /// # Errors
+    /// When they can't be used; then the old ones stay.
+    pub fn reload_certificates(&self) -> Result<(), MaterialError> {
+        self.certificate_reloader()()
+    }
+
+    /// [`Node::reload_certificates`], for while the node runs.
+    pub fn certificate_reloader(
+        &self,
+    ) -> impl Fn() -> Result<(), MaterialError> + Send + Sync + 'static {
+        let api = self.api.clone();
+        move || api.transport.reload(&api.key)
+    }
+
+    /// The node's side of every handshake, for connections to other nodes.
+    #[must_use]
+    pub fn transport(&self) -> &Transport {
+        &self.api.transport
+    }
+
+    /// Whether it speaks TLS on its port.
+    #[must_use]
+    pub fn speaks_tls(&self) -> bool {
+        self.api.transport.speaks_tls()
     }
 
     /// Waits until something ends that must not.

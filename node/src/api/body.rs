@@ -41,7 +41,19 @@ pub async fn read_if_any<T: DeserializeOwned + Default>(
 }
 
 async fn bytes(request: Request, api: &Shared) -> Result<Bytes, Problem> {
-    let max = body_max(api);
+    let named = "storage.body_bytes_max and 64 KiB";
+    within(request, api, body_max(api), named).await
+}
+
+/// Reads a body of at most `max` bytes: of somebody who has shown nothing yet.
+///
+/// # Errors
+/// 400, 408, 413.
+pub async fn short(request: Request, api: &Shared, max: usize) -> Result<Bytes, Problem> {
+    within(request, api, max, "the most for such a request").await
+}
+
+async fn within(request: Request, api: &Shared, max: usize, named: &str) -> Result<Bytes, Problem> {
     let limit = Duration::from_millis(api.config.api.read_ms);
     let read = axum::body::to_bytes(request.into_body(), max);
     let read = tokio::time::timeout(limit, read).await.map_err(|_| {
@@ -56,7 +68,7 @@ async fn bytes(request: Request, api: &Shared) -> Result<Bytes, Problem> {
         if too_long {
             Problem::new(
                 Kind::TooLarge,
-                format!("the body has more than {max} bytes (storage.body_bytes_max and 64 KiB)"),
+                format!("the body has more than {max} bytes ({named})"),
             )
         } else {
             Problem::new(Kind::BadRequest, format!("the body broke off: {error}"))

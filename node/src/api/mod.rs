@@ -13,6 +13,7 @@ pub mod bodies;
 pub mod body;
 pub mod caller;
 pub mod claims;
+pub mod cluster;
 pub mod health;
 pub mod log;
 pub mod maintenance;
@@ -53,7 +54,7 @@ use self::{
 use crate::{
     config::Config,
     runtime::Handle,
-    security::{NodeKey, Tokens},
+    security::{NodeKey, Tokens, tls::Transport},
 };
 
 /// What every endpoint has at hand.
@@ -67,6 +68,10 @@ pub struct Api {
     pub tokens: RwLock<Tokens>,
     /// The node's key.
     pub key: NodeKey,
+    /// The node's side of every handshake.
+    pub transport: Transport,
+    /// Nodes that may be let in at this moment.
+    pub joins: Semaphore,
     /// The key of request digests, derived from it.
     pub request_key: [u8; 32],
     /// Recent bodies.
@@ -89,7 +94,13 @@ pub type Shared = Arc<Api>;
 impl Api {
     /// An API on a running node.
     #[must_use]
-    pub fn new(handle: Handle, config: Config, tokens: Tokens, key: NodeKey) -> Self {
+    pub fn new(
+        handle: Handle,
+        config: Config,
+        tokens: Tokens,
+        key: NodeKey,
+        transport: Transport,
+    ) -> Self {
         let permits =
             |count: u32| Semaphore::new(usize::try_from(count).unwrap_or(usize::MAX >> 3));
         Self {
@@ -101,6 +112,8 @@ impl Api {
             tokens: RwLock::new(tokens),
             request_key: key.request_key(),
             key,
+            transport,
+            joins: Semaphore::new(cluster::AT_A_TIME),
             bodies: Bodies::default(),
             unit_tasks: TaskTracker::new(),
             stopping: CancellationToken::new(),
@@ -138,6 +151,9 @@ pub fn router(api: Shared) -> Router {
         .route("/v1/log/{seq}", get(log::show))
         .route("/v1/log/{seq}/proof", get(proofs::event))
         .route("/v1/backups", post(maintenance::back_up))
+        .route("/v1/cluster/join", post(cluster::join))
+        .route("/v1/cluster/renew", post(cluster::renew))
+        .route("/v1/cluster/revocations", get(cluster::revocations))
         .route("/v1/stream", get(stream::connect))
         .route("/v1/unit", get(crate::unit::socket::connect))
         .fallback(nowhere)

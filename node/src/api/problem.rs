@@ -26,6 +26,8 @@ pub enum Kind {
     TooDeep,
     /// The request can't be read otherwise.
     BadRequest,
+    /// The connection is in plain text, and must not be.
+    TlsRequired,
     /// There is no token, or nobody has this one.
     Unauthorized,
     /// The token's role does not permit it.
@@ -62,10 +64,11 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind, for the documentation and its test.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 20] = [
         Self::MalformedJson,
         Self::TooDeep,
         Self::BadRequest,
+        Self::TlsRequired,
         Self::Unauthorized,
         Self::Forbidden,
         Self::RouteRefused,
@@ -91,6 +94,7 @@ impl Kind {
             Self::MalformedJson => (StatusCode::BAD_REQUEST, "malformed-json"),
             Self::TooDeep => (StatusCode::BAD_REQUEST, "too-deep"),
             Self::BadRequest => (StatusCode::BAD_REQUEST, "bad-request"),
+            Self::TlsRequired => (StatusCode::BAD_REQUEST, "tls-required"),
             Self::Unauthorized => (StatusCode::UNAUTHORIZED, "unauthorized"),
             Self::Forbidden => (StatusCode::FORBIDDEN, "forbidden"),
             Self::RouteRefused => (StatusCode::FORBIDDEN, "route-refused"),

@@ -1,21 +1,33 @@
 //! Connections: accepted, limited, served, drained.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{convert::Infallible, net::SocketAddr, sync::Arc, time::Duration};
 
-use axum::Router;
+use axum::{
+    Router,
+    http::{HeaderValue, Request, header},
+    response::IntoResponse,
+};
+use hyper::{body::Incoming, service::Service};
 use hyper_util::{
     rt::{TokioIo, TokioTimer},
     service::TowerToHyperService,
 };
 use tokio::{
+    io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream},
     sync::Semaphore,
     task::JoinSet,
 };
 use tokio_util::sync::CancellationToken;
 
-use super::patient::Patient;
-use crate::config::Config;
+use super::{
+    Shared,
+    problem::{Kind, Problem},
+};
+use crate::{
+    config::Config,
+    security::tls::{Accepted, Arrival, Patience, Peer},
+};
 
 /// How long to wait after accepting failed, which it does when file
 /// descriptors run out.
@@ -55,10 +67,11 @@ impl Limits {
 /// way end, for `drain` at most.
 pub async fn serve(
     listener: TcpListener,
-    router: Router,
+    api: Shared,
     limits: Limits,
     stopping: CancellationToken,
 ) {
+    let router = super::router(api.clone());
     let permits = Arc::new(Semaphore::new(
         usize::try_from(limits.connections_max).unwrap_or(usize::MAX >> 3),
     ));
@@ -76,9 +89,10 @@ pub async fn serve(
         while connections.try_join_next().is_some() {}
         match accepted {
             Ok((stream, peer)) => {
-                let (router, stopping) = (router.clone(), stopping.clone());
+                let (api, router) = (api.clone(), router.clone());
+                let stopping = stopping.clone();
                 connections.spawn(async move {
-                    connection(stream, peer, router, limits, stopping).await;
+                    connection(stream, peer, (&api, router), limits, stopping).await;
                     drop(permit);
                 });
             }
@@ -98,28 +112,118 @@ pub async fn serve(
 async fn connection(
     stream: TcpStream,
     peer: SocketAddr,
-    router: Router,
+    (api, router): (&Shared, Router),
     limits: Limits,
     stopping: CancellationToken,
 ) {
     // Answers are small and wanted now.
     let _ = stream.set_nodelay(true);
+    let patience = Patience {
+        first: limits.read,
+        write: limits.write,
+    };
+    let accepted = tokio::select! {
+        accepted = api.transport.accept(stream, patience) => accepted,
+        () = stopping.cancelled() => return,
+    };
+    let served = match accepted {
+        Ok(None) => return,
+        Ok(Some(Accepted::Plain(line))) => {
+            let way = Way::new(router, Arrival::Plain, None);
+            serve_on(line, way, limits, stopping).await
+        }
+        Ok(Some(Accepted::Bare(line))) => {
+            let mut way = Way::new(router, Arrival::Plain, None);
+            way.refused = true;
+            serve_on(line, way, limits, stopping).await
+        }
+        Ok(Some(Accepted::Tls(line, arrival, None))) => {
+            let way = Way::new(router, arrival, None);
+            serve_on(*line, way, limits, stopping).await
+        }
+        Ok(Some(Accepted::Tls(line, arrival, Some(node)))) => {
+            let way = Way::new(router, arrival, Some(node.clone()));
+            tokio::select! {
+                served = serve_on(*line, way, limits, stopping) => served,
+                () = node.revoked() => {
+                    tracing::warn!(%peer, node = %node.identity().node, "cut off a node that was revoked");
+                    return;
+                }
+            }
+        }
+        Err(fault) => {
+            tracing::info!(%peer, %fault, "a handshake was refused");
+            return;
+        }
+    };
+    if let Err(error) = served {
+        tracing::debug!(%peer, %error, "a connection broke off");
+    }
+}
+
+async fn serve_on(
+    line: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    way: Way,
+    limits: Limits,
+    stopping: CancellationToken,
+) -> hyper::Result<()> {
     let mut http = hyper::server::conn::http1::Builder::new();
     http.timer(TokioTimer::new())
         .header_read_timeout(limits.read);
-    let stream = Patient::new(stream, limits.write);
+    let serve = hyper::service::service_fn(move |request| {
+        let way = way.clone();
+        async move { way.answer(request).await }
+    });
     let served = http
-        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router))
+        .serve_connection(TokioIo::new(line), serve)
         .with_upgrades();
     let mut served = std::pin::pin!(served);
-    let ended = tokio::select! {
+    tokio::select! {
         ended = served.as_mut() => ended,
         () = stopping.cancelled() => {
             served.as_mut().graceful_shutdown();
             served.await
         }
-    };
-    if let Err(error) = ended {
-        tracing::debug!(%peer, %error, "a connection broke off");
+    }
+}
+
+/// What requests of one connection have in common.
+#[derive(Clone)]
+struct Way {
+    router: TowerToHyperService<Router>,
+    arrival: Arrival,
+    peer: Option<Peer>,
+    /// In plain text where that is not permitted: every answer says so.
+    refused: bool,
+}
+
+impl Way {
+    fn new(router: Router, arrival: Arrival, peer: Option<Peer>) -> Self {
+        Self {
+            router: TowerToHyperService::new(router),
+            arrival,
+            peer,
+            refused: false,
+        }
+    }
+
+    async fn answer(
+        &self,
+        mut request: Request<Incoming>,
+    ) -> Result<axum::response::Response, Infallible> {
+        if self.refused {
+            let detail =
+                "this port speaks TLS: use https://, with the authority of its certificate";
+            let mut response = Problem::new(Kind::TlsRequired, detail).into_response();
+            let close = HeaderValue::from_static("close");
+            response.headers_mut().insert(header::CONNECTION, close);
+            return Ok(response);
+        }
+        let extensions = request.extensions_mut();
+        extensions.insert(self.arrival);
+        if let Some(peer) = &self.peer {
+            extensions.insert(peer.clone());
+        }
+        self.router.call(request).await
     }
 }

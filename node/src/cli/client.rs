@@ -1,5 +1,7 @@
 //! How subcommands talk to a node.
 
+mod secure;
+
 use std::{net::SocketAddr, time::Duration};
 
 use anyhow::{Context, anyhow, bail};
@@ -9,8 +11,11 @@ use hyper::{HeaderMap, Method, Request, StatusCode, header, http::response};
 use hyper_util::rt::TokioIo;
 use serde_json::Value;
 use tokio::net::TcpStream;
-use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, tungstenite};
+use tokio_tungstenite::{WebSocketStream, tungstenite};
+use tokio_util::either::Either;
 
+pub use self::secure::Line;
+use self::secure::Secure;
 use super::{Global, exit::ExitError};
 
 /// The longest answer that is read.
@@ -27,6 +32,8 @@ pub struct Client {
     /// What stands before every path.
     prefix: String,
     token: Option<String>,
+    /// Over TLS, when there.
+    secure: Option<Secure>,
 }
 
 /// What a node answered.
@@ -58,7 +65,7 @@ fn text(status: &StatusCode, body: &Value) -> String {
 }
 
 /// A WebSocket to a node.
-pub type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
+pub type Socket = WebSocketStream<Line>;
 
 impl Client {
     /// The node that the command line names.
@@ -69,16 +76,13 @@ impl Client {
         let url = &global.server;
         let usage = |why: &str| anyhow!(ExitError::usage(format!("--server {url}: {why}")));
         let uri: hyper::Uri = url.parse().map_err(|_| usage("it is no URL"))?;
-        match uri.scheme_str() {
-            Some("http") => {}
-            Some("https") => {
-                return Err(usage(
-                    "this version speaks no TLS; use http:// to a proxy on this machine",
-                ));
-            }
-            _ => return Err(usage("write it like http://127.0.0.1:4000")),
-        }
         let host = uri.host().ok_or_else(|| usage("it names no host"))?;
+        let secure = match uri.scheme_str() {
+            Some("http") => None,
+            Some("https") => Some(Secure::new(host, global.ca.as_deref())?),
+            _ => return Err(usage("write it like http://127.0.0.1:4000")),
+        };
+        let port = if secure.is_some() { 443 } else { 80 };
         // What is no token is not repeated: it may nearly be one.
         let token = global.token.as_deref().map(str::trim);
         if token.is_some_and(|it| !it.bytes().all(|byte| byte.is_ascii_graphic())) {
@@ -86,9 +90,10 @@ impl Client {
             return Err(anyhow!(ExitError::usage(why)));
         }
         Ok(Self {
-            authority: format!("{host}:{}", uri.port_u16().unwrap_or(80)),
+            authority: format!("{host}:{}", uri.port_u16().unwrap_or(port)),
             prefix: uri.path().trim_end_matches('/').to_owned(),
             token: token.filter(|it| !it.is_empty()).map(str::to_owned),
+            secure,
         })
     }
 
@@ -99,6 +104,7 @@ impl Client {
             authority: address.to_string(),
             prefix: String::new(),
             token,
+            secure: None,
         }
     }
 
@@ -108,17 +114,23 @@ impl Client {
         &self.authority
     }
 
-    async fn connect(&self) -> anyhow::Result<TcpStream> {
+    async fn connect(&self) -> anyhow::Result<Line> {
         let connecting = tokio::time::timeout(CONNECT, TcpStream::connect(&self.authority));
         let stream = connecting
             .await
             .unwrap_or_else(|_| Err(std::io::ErrorKind::TimedOut.into()));
-        stream.with_context(|| {
+        let stream = stream.with_context(|| {
             format!(
                 "no node answers at {}; start one with `vsm run`, or name it with --server",
                 self.authority
             )
-        })
+        })?;
+        // Frames are small and wanted now.
+        stream.set_nodelay(true)?;
+        match &self.secure {
+            Some(secure) => secure.shake(stream).await,
+            None => Ok(Either::Left(stream)),
+        }
     }
 
     /// A request as it is; the answer as it comes.
@@ -258,14 +270,12 @@ impl Client {
     pub async fn socket(&self, path: &str) -> anyhow::Result<Socket> {
         use tungstenite::client::IntoClientRequest;
         let stream = self.connect().await?;
-        stream.set_nodelay(true)?;
         let url = format!("ws://{}{}{path}", self.authority, self.prefix);
         let mut request = url.into_client_request()?;
         if let Some(token) = &self.token {
             let value = format!("Bearer {token}").parse()?;
             request.headers_mut().insert(header::AUTHORIZATION, value);
         }
-        let stream = MaybeTlsStream::Plain(stream);
         match tokio_tungstenite::client_async(request, stream).await {
             Ok((socket, _)) => Ok(socket),
             Err(tungstenite::Error::Http(response)) => {

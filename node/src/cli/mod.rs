@@ -6,6 +6,7 @@
 pub mod backup;
 pub mod bench;
 pub mod client;
+pub mod cluster;
 pub mod completions;
 pub mod config;
 pub mod dev;
@@ -74,6 +75,10 @@ pub struct Global {
         hide_env_values = true
     )]
     pub token: Option<String>,
+    /// Whom to believe about the node's certificate, with an https:// URL: the
+    /// certificate of its authority, PEM.
+    #[arg(long, global = true, env = "VSM_CA", value_name = "FILE")]
+    pub ca: Option<PathBuf>,
     /// How to print data.
     #[arg(long, global = true, value_enum, default_value_t = Format::Text)]
     pub format: Format,
@@ -96,6 +101,9 @@ enum Command {
     /// Make, list and revoke the tokens of a node's directory.
     #[command(subcommand)]
     Token(token::TokenCommand),
+    /// Found, join and leave a cluster; see who is in it.
+    #[command(subcommand)]
+    Cluster(cluster::ClusterCommand),
     /// Show or check the configuration.
     #[command(subcommand)]
     Config(config::ConfigCommand),
@@ -136,6 +144,7 @@ pub fn main() -> ExitCode {
         Command::Run(args) => run::run(&cli.global, &args),
         Command::Init(args) => init::run(&cli.global, &args),
         Command::Token(command) => token::run(&cli.global, command),
+        Command::Cluster(command) => cluster::run(&cli.global, command),
         Command::Config(command) => config::run(&cli.global, &command),
         Command::Status(args) => status::run(&cli.global, &args),
         Command::Op(command) => op::run(&cli.global, command),

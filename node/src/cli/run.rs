@@ -11,11 +11,11 @@ use serde_json::json;
 
 use super::{
     Done, Global,
-    exit::Exit,
+    exit::{Exit, ExitError},
     output::{self, Format},
 };
 use crate::{
-    Node,
+    Node, NodeError,
     config::{Effective, Layers},
     runtime::wall_clock,
     security::{Role, Tokens},
@@ -65,8 +65,19 @@ async fn serve(
     let mut asked = reload::Asked::listen()?;
     let begun_with = effective.values;
     let data_dir = effective.config.node.data_dir.clone();
+    // What the first line names must work from where it is read.
+    let api = &effective.config.api;
+    let plain = !api.tls.required && (api.listen.ip().is_loopback() || api.allow_insecure);
     let needs_token = effective.config.security.require_token;
-    let node = Node::builder().config(effective.config).build().await?;
+    let node = Node::builder()
+        .config(effective.config)
+        .build()
+        .await
+        .map_err(|error| match error {
+            // What is configured and what the directory holds don't fit.
+            NodeError::Certificates(error) => ExitError::configuration(error.to_string()).into(),
+            other => anyhow::Error::from(other),
+        })?;
     // After the log was opened: the directory is ours.
     let mut token = None;
     if needs_token {
@@ -80,7 +91,8 @@ async fn serve(
         })?;
         node.reload_tokens()?;
     }
-    let url = format!("http://{}", node.local_addr());
+    let scheme = if plain { "http" } else { "https" };
+    let url = format!("{scheme}://{}", node.local_addr());
     match global.format {
         Format::Json => {
             let line = json!({"url": url, "token": token, "data_dir": data_dir});
@@ -97,10 +109,12 @@ async fn serve(
     }
     io::stdout().flush()?;
     let tokens = node.token_reloader();
+    let certificates = node.certificate_reloader();
     let reloading = async {
         loop {
             asked.again().await;
             reload::all(args.layers(global), &begun_with, filter.as_ref(), &tokens);
+            reload::certificates(&certificates);
         }
     };
     tokio::select! {

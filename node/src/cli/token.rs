@@ -72,7 +72,7 @@ pub struct CreateArgs {
     node: NodeArgs,
 }
 
-fn expiry(text: &str) -> Result<Timestamp, String> {
+pub(super) fn expiry(text: &str) -> Result<Timestamp, String> {
     let now = wall_clock();
     let days = text.strip_suffix('d').and_then(|it| it.parse::<u64>().ok());
     let span = match days {

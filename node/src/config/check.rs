@@ -22,6 +22,9 @@ const BOUNDS: &[(&str, u64, u64)] = &[
     ("api.read_ms", 100, 600_000),
     ("api.slow_reader_ms", 100, 600_000),
     ("api.credits", 64, 1_000_000),
+    ("api.tls.handshake_ms", 100, 600_000),
+    ("api.tls.handshakes_max", 1, 100_000),
+    ("cluster.certificate_days", 1, 3_650),
     ("units.connections_max", 1, 1_000_000),
     ("units.register_ms", 100, 600_000),
     ("units.malformed_max", 1, 1_000),
@@ -36,6 +39,9 @@ const BOUNDS: &[(&str, u64, u64)] = &[
 
 /// The largest whole number that JSON carries exactly.
 const WHOLE_MAX: u64 = (1 << 53) - 1;
+
+/// The most peers that a configuration names.
+const PEERS_MAX: usize = 1_000;
 
 /// What is wrong with a configuration.
 pub(super) fn problems(config: &Config) -> Vec<Problem> {
@@ -77,15 +83,8 @@ pub(super) fn problems(config: &Config) -> Vec<Problem> {
             ));
         }
     }
-    if !config.api.listen.ip().is_loopback() && !config.api.allow_insecure {
-        problems.push(Problem::new(
-            "api.listen",
-            format!(
-                "{} can be reached from other machines, and this version has no TLS of its own: listen on 127.0.0.1 behind a proxy that has, or set api.allow_insecure = true if the network is yours",
-                config.api.listen
-            ),
-        ));
-    }
+    exposure(config, &mut problems);
+    cluster(config, &mut problems);
     if !crate::telemetry::filter_is_valid(&config.telemetry.log_filter) {
         problems.push(Problem::new(
             "telemetry.log_filter",
@@ -96,6 +95,77 @@ pub(super) fn problems(config: &Config) -> Vec<Problem> {
         ));
     }
     problems
+}
+
+/// Who can reach the node, and what they could read and do.
+fn exposure(config: &Config, problems: &mut Vec<Problem>) {
+    let api = &config.api;
+    let empty = |path: &std::path::Path| path.as_os_str().is_empty();
+    match (empty(&api.tls.certificate), empty(&api.tls.key)) {
+        (false, true) => problems.push(Problem::new(
+            "api.tls.key",
+            "it is missing: api.tls.certificate needs its key",
+        )),
+        (true, false) => problems.push(Problem::new(
+            "api.tls.certificate",
+            "it is missing: api.tls.key is the key of a certificate",
+        )),
+        _ => {}
+    }
+    // Being in a cluster brings a certificate.
+    let tls = !empty(&api.tls.certificate) || !config.cluster.name.is_empty();
+    if api.tls.required && !tls {
+        problems.push(Problem::new(
+            "api.tls.required",
+            "there is no certificate to speak TLS with; set api.tls.certificate and api.tls.key, or cluster.name",
+        ));
+    }
+    if api.listen.ip().is_loopback() || api.allow_insecure {
+        return;
+    }
+    if !tls {
+        problems.push(Problem::new(
+            "api.listen",
+            format!(
+                "{} can be reached from other machines: set api.tls.certificate and api.tls.key, or cluster.name once the node is in a cluster, or listen on 127.0.0.1; api.allow_insecure = true if the network is yours",
+                api.listen
+            ),
+        ));
+    }
+    if !config.security.require_token {
+        problems.push(Problem::new(
+            "security.require_token",
+            format!(
+                "{} can be reached from other machines, and without tokens everybody there may do everything: set it to true, or api.allow_insecure = true if the network is yours",
+                api.listen
+            ),
+        ));
+    }
+}
+
+fn cluster(config: &Config, problems: &mut Vec<Problem>) {
+    let cluster = &config.cluster;
+    if !cluster.name.is_empty()
+        && let Err(error) = cluster.name.parse::<vsm_core::Name>()
+    {
+        problems.push(Problem::new("cluster.name", error.to_string()));
+    }
+    let named = Some(&cluster.advertise).filter(|it| !it.is_empty());
+    let addresses = named.map(|it| ("cluster.advertise", it));
+    let peers = cluster.peers.iter().map(|it| ("cluster.peers", it));
+    for (key, address) in addresses.into_iter().chain(peers) {
+        if !crate::security::join_token::is_address(address) {
+            let message = format!("{address:?} is no address; write HOST:PORT");
+            problems.push(Problem::new(key, message));
+        }
+    }
+    if cluster.peers.len() > PEERS_MAX {
+        let message = format!(
+            "{} are more than {PEERS_MAX}; name fewer",
+            cluster.peers.len()
+        );
+        problems.push(Problem::new("cluster.peers", message));
+    }
 }
 
 #[cfg(test)]

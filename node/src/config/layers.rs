@@ -18,7 +18,7 @@ const SEPARATOR: &str = "__";
 /// Keys below these are the user's own.
 const FREE: &[&str] = &["model.control.pools"];
 /// Paths, which in a file are relative to it.
-const PATHS: &[&str] = &["node.data_dir"];
+const PATHS: &[&str] = &["node.data_dir", "api.tls.certificate", "api.tls.key"];
 
 /// What configuration is made from.
 #[derive(Clone, Debug, Default)]
@@ -110,7 +110,7 @@ impl Merge {
         let folder = path.parent().unwrap_or(Path::new("")).to_owned();
         flatten("", Value::Table(table), &mut |key, value| {
             let value = match value {
-                Value::String(text) if PATHS.contains(&key.as_str()) => {
+                Value::String(text) if PATHS.contains(&key.as_str()) && !text.is_empty() => {
                     Value::String(folder.join(text).to_string_lossy().into_owned())
                 }
                 other => other,
@@ -130,6 +130,14 @@ impl Merge {
         let key = self.key_of(rest);
         let value = match self.values.get(&key).map(|(known, _)| known) {
             Some(Value::String(_)) => Ok(Value::String(text)),
+            // A list, with commas between.
+            Some(Value::Array(_)) => Ok(Value::Array(
+                text.split(',')
+                    .map(str::trim)
+                    .filter(|it| !it.is_empty())
+                    .map(|it| Value::String(it.to_owned()))
+                    .collect(),
+            )),
             // A table of the user's own holds numbers.
             Some(_) | None => scalar(&text),
         };
@@ -369,9 +377,9 @@ mod tests {
             "api.lisen: unknown key; did you mean api.listen? (set by DIR/vsm.toml)",
         );
         check(
-            "[cluster]\n",
+            "[clusters]\n",
             &[],
-            "cluster: unknown key; the sections are api, model, node, security, storage, telemetry, units",
+            "clusters: unknown key; the sections are api, cluster, model, node, security, storage, telemetry, units",
         );
         check(
             "[api]\ndepth_max = \"deep\"\n",

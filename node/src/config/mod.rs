@@ -28,8 +28,8 @@ pub use self::{
     error::{ConfigError, Problem},
     layers::Layers,
     sections::{
-        ApiSection, LogFormat, NodeSection, SecuritySection, StorageSection, TelemetrySection,
-        UnitsSection,
+        ApiSection, ClusterSection, LogFormat, NodeSection, SecuritySection, StorageSection,
+        TelemetrySection, TlsSection, UnitsSection,
     },
 };
 
@@ -45,6 +45,8 @@ pub struct Config {
     pub api: ApiSection,
     /// Who may do what.
     pub security: SecuritySection,
+    /// The other nodes.
+    pub cluster: ClusterSection,
     /// The units' connections.
     pub units: UnitsSection,
     /// What the subsystems do; on the log at every start.

@@ -87,6 +87,8 @@ pub struct ApiSection {
     pub slow_reader_ms: u64,
     /// How many messages from outside may be under way.
     pub credits: u32,
+    /// TLS.
+    pub tls: TlsSection,
 }
 
 impl Default for ApiSection {
@@ -103,6 +105,62 @@ impl Default for ApiSection {
             read_ms: 30_000,
             slow_reader_ms: 10_000,
             credits: 16_384,
+            tls: TlsSection::default(),
+        }
+    }
+}
+
+/// `[api.tls]`
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct TlsSection {
+    /// The certificate for clients and browsers, PEM, with what is between it
+    /// and its authority. Empty: the cluster's, or none.
+    pub certificate: PathBuf,
+    /// Its key, PEM.
+    pub key: PathBuf,
+    /// Refuse plain HTTP on loopback, too.
+    pub required: bool,
+    /// How long a handshake may take, in milliseconds.
+    pub handshake_ms: u64,
+    /// How many handshakes may be under way.
+    pub handshakes_max: u32,
+}
+
+impl Default for TlsSection {
+    fn default() -> Self {
+        Self {
+            certificate: PathBuf::new(),
+            key: PathBuf::new(),
+            required: false,
+            handshake_ms: 10_000,
+            handshakes_max: 256,
+        }
+    }
+}
+
+/// `[cluster]`
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ClusterSection {
+    /// The cluster that the node must be a member of. Empty: any, or none.
+    pub name: String,
+    /// The other nodes, `HOST:PORT` each.
+    pub peers: Vec<String>,
+    /// Where the others reach this node, `HOST:PORT`.
+    pub advertise: String,
+    /// How long certificates are valid that this node's authority signs, in
+    /// days.
+    pub certificate_days: u32,
+}
+
+impl Default for ClusterSection {
+    fn default() -> Self {
+        Self {
+            name: String::new(),
+            peers: Vec::new(),
+            advertise: String::new(),
+            certificate_days: 90,
         }
     }
 }

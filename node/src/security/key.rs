@@ -21,6 +21,12 @@ const FILE: &str = "node.key";
 /// What the key of request digests is derived with. Fixed: digests are on the log.
 const REQUEST_CONTEXT: &str = "vsm 2026-11 idempotency request digest";
 
+/// What stands before the seed in PKCS #8: version 0, the algorithm, and the
+/// lengths of what follows.
+const PKCS8: [u8; 16] = [
+    0x30, 0x2e, 0x02, 0x01, 0x00, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x04, 0x22, 0x04, 0x20,
+];
+
 /// The node's key can't be used.
 #[derive(Debug, thiserror::Error)]
 pub enum KeyError {
@@ -107,6 +113,12 @@ impl NodeKey {
     #[must_use]
     pub const fn signing(&self) -> &SigningKey {
         &self.0
+    }
+
+    /// It for TLS: PKCS #8 (RFC 5958) around the seed, as RFC 8410 has it.
+    #[must_use]
+    pub(super) fn pkcs8(&self) -> Vec<u8> {
+        [&PKCS8[..], &self.0.to_bytes()].concat()
     }
 
     /// It for the checkpoints of a log: name and origin are the log's own.

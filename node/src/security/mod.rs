@@ -1,10 +1,23 @@
-//! Who may do what: roles, tokens, the node's key.
+//! Who may do what: roles, tokens, the node's key; and what identifies the
+//! nodes of a cluster to each other: an authority, certificates, TLS.
 
+pub mod admission;
+pub mod authority;
+pub mod founding;
+pub mod identity;
+pub mod join_token;
 mod key;
+pub mod membership;
+pub mod register;
+pub mod renewal;
+pub mod request;
+pub mod revocation;
 mod role;
+pub mod tls;
 mod tokens;
 
 pub use self::{
+    identity::{Identity, PeerRole},
     key::{KeyError, NodeKey},
     role::{Action, Role},
     tokens::{Entry, FILE, TokenError, Tokens},

@@ -1,11 +1,12 @@
-//! What a running node reads again at SIGHUP: the tokens and the log filter.
+//! What a running node reads again at SIGHUP: the tokens, the certificates with
+//! the list of revoked nodes, and the log filter.
 //! Everything else is as it was at the start.
 
 use std::{collections::BTreeMap, io};
 
 use crate::{
     config::{Layers, Origin},
-    security::TokenError,
+    security::{TokenError, tls::MaterialError},
     telemetry::logging::Reload,
 };
 
@@ -69,6 +70,14 @@ pub(super) fn all(
             "read the configuration and the tokens again"
         ),
         Err(error) => tracing::error!(%error, "the tokens stay as they were"),
+    }
+}
+
+/// Reads the certificates again; those that can't be used change nothing.
+pub(super) fn certificates(read: impl Fn() -> Result<(), MaterialError>) {
+    match read() {
+        Ok(()) => tracing::info!("read the certificates and who is revoked again"),
+        Err(error) => tracing::error!(%error, "the certificates stay as they were"),
     }
 }
 
