@@ -1,5 +1,7 @@
 //! A change that somebody else made, checked before a document sees it.
 
+use std::ops::Range;
+
 use automerge::{ActorId, AutomergeError, Change, ChangeHash};
 use vsm_core::payload::sharing::Author;
 
@@ -9,9 +11,10 @@ use crate::actor::{actor_of, is_node};
 /// into a message.
 pub const CHANGE_BYTES_MAX: usize = 48 * 1024;
 
-/// Where a chunk names its type, behind four bytes of magic and four of
-/// checksum, and the type of a plain change
+/// Where a chunk has its checksum, the first bytes of its hash, and behind it
+/// names its type, and the type of a plain change
 /// (<https://automerge.org/automerge-binary-format-spec/>).
+const CHECKSUM: Range<usize> = 4..8;
 const CHUNK_TYPE_AT: usize = 8;
 const CHUNK_CHANGE: u8 = 1;
 
@@ -79,6 +82,10 @@ impl Checked {
             .map_err(|error| ChangeError::Malformed(error.to_string()))?;
         if change.raw_bytes() != bytes {
             return Err(malformed("something follows it"));
+        }
+        // Automerge does not look: one change would have many forms.
+        if change.hash().0[..4] != bytes[CHECKSUM] {
+            return Err(malformed("its checksum is not that of its content"));
         }
         if change.seq() == 0 {
             return Err(malformed("changes are numbered from 1"));

@@ -13,9 +13,10 @@ use std::{
 };
 
 use vsm_core::{
-    Address, Millis, Name, Payload, Role,
+    Address, Millis, Name, Payload, Policy, Role,
     payload::{
         Operations,
+        command::SetPolicy,
         intelligence::Signal,
         operations::{
             Bargain, Capability, Feeling, Outcome, Plan, Register, Status, Submit, UnitSays,
@@ -24,6 +25,7 @@ use vsm_core::{
     system::Query,
 };
 use vsm_node::{
+    model::ROLES,
     offline::{
         Evidence,
         fold::{Until, fold},
@@ -49,7 +51,7 @@ async fn node(directory: &Path, hooks: Hooks) -> Runtime {
         .expect("the node starts")
 }
 
-/// Some of everything: work, bargains, slots, pain, signals. Every subsystem
+/// Some of everything: work, bargains, slots, pain, signals, policies. Every subsystem
 /// but the auditor steps on something of each round; the auditor on the
 /// audits that pain brings.
 async fn rounds(handle: &Handle, count: u64) {
@@ -131,6 +133,12 @@ async fn rounds(handle: &Handle, count: u64) {
         };
         let root = Root::new(Role::Environment, Role::S4, signal, name("test"));
         handle.send(root).await.expect("sent");
+        let policy = Policy {
+            version: round + 1,
+            ..Policy::initial()
+        };
+        let root = Root::new(Role::Operator, Role::S5, SetPolicy { policy }, name("test"));
+        handle.send(root).await.expect("sent");
         let ended = tokio::time::timeout(Duration::from_secs(30), ended).await;
         ended
             .expect("the operation ends in time")
@@ -140,7 +148,7 @@ async fn rounds(handle: &Handle, count: u64) {
 
 async fn states(handle: &Handle) -> BTreeMap<Role, serde_json::Value> {
     let mut states = BTreeMap::new();
-    for role in Role::SYSTEMS {
+    for role in ROLES {
         let (state, _) = handle.query(role, Query::Whole).await.expect("it answers");
         states.insert(role, state);
     }
@@ -149,7 +157,7 @@ async fn states(handle: &Handle) -> BTreeMap<Role, serde_json::Value> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_panic_restarts_one_subsystem_and_its_state_is_the_fold() {
-    for role in Role::SYSTEMS {
+    for role in ROLES {
         let directory = tempfile::tempdir().expect("a directory");
         // Two panics, on different records: each record is stepped on when it
         // comes again.

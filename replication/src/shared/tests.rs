@@ -209,7 +209,11 @@ fn what_is_signed_by_one_and_written_as_another_is_refused() {
     longer.bytes.push(0);
     let mut cut = change.clone();
     cut.bytes.pop();
-    let refused = [foreign, later, unsigned, elsewhere, longer, cut];
+    let mut other_form = change.clone();
+    other_form.bytes[5] ^= 1;
+    let refused = [
+        foreign, later, unsigned, elsewhere, longer, cut, other_form,
+    ];
     for bad in &refused {
         assert_eq!(b.receive(bad), []);
     }
