@@ -9,10 +9,13 @@
 //! One document per [`Topic`]. Entries are spread over buckets, because the
 //! cost of applying a change grows with the object that it touches.
 //!
+//! Browsers and other Automerge clients take part through [`sync`].
+//!
 //! Not here yet: peer sessions, relays, epochs and quotas.
 
 pub mod actor;
 pub mod document;
+pub mod sync;
 pub mod topic;
 
 pub use actor::actor_of;
