@@ -12,6 +12,8 @@
 //! [`Shared`] is the subsystem that holds the documents: a fold over the log
 //! like the others, so that the log reproduces them.
 //!
+//! Browsers and other Automerge clients take part through [`sync`].
+//!
 //! Not here yet: peer sessions, relays, epochs and quotas.
 
 pub mod actor;
@@ -20,6 +22,7 @@ pub mod document;
 mod held;
 pub mod history;
 mod shared;
+pub mod sync;
 pub mod topic;
 mod touched;
 
