@@ -9,10 +9,14 @@
 //! One document per [`Topic`]. Entries are spread over buckets, because the
 //! cost of applying a change grows with the object that it touches.
 //!
-//! Not here yet: peer sessions, relays, epochs and quotas.
+//! Two nodes exchange changes, relay messages and witness each other's logs in
+//! a [`peer::Session`].
+//!
+//! Not here yet: epochs and quotas.
 
 pub mod actor;
 pub mod document;
+pub mod peer;
 pub mod topic;
 
 pub use actor::actor_of;
