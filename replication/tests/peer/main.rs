@@ -2,9 +2,12 @@
 //! crash, lose their tails and come back, and peers that lie.
 
 
+mod hostile;
 mod node;
+mod pair;
 
 mod random;
 
+mod rules;
 mod schedules;
 mod world;

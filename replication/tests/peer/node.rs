@@ -240,13 +240,16 @@ impl Node {
     }
 
     fn verdict(&mut self, question: Question, peer: &Hello) -> Verdict {
-        let parse = |text: &str| -> (u32, usize, String) {
+        let parse = |text: &str| -> Option<(u32, usize, String)> {
             let mut words = text.split(' ');
-            let mut word = || words.next().unwrap().to_owned();
-            (word().parse().unwrap(), word().parse().unwrap(), word())
+            let mut word = || words.next();
+            let (incarnation, size) = (word()?.parse().ok()?, word()?.parse().ok()?);
+            Some((incarnation, size, word()?.to_owned()))
         };
-        let new = parse(&question.new);
-        if let Some(old) = question.old.as_deref().map(parse)
+        let Some(new) = parse(&question.new) else {
+            return Verdict::Invalid("it can't be read".into());
+        };
+        if let Some(old) = question.old.as_deref().and_then(parse)
             && old.0 == new.0
         {
             if new.1 < old.1 {
@@ -307,20 +310,20 @@ impl Node {
             }
             Output::ReadCheckpoint => Input::Checkpoint(self.checkpoint(self.durable)),
             Output::ReadConsistency { old, .. } => {
-                let size = old.split(' ').nth(1).unwrap().parse().unwrap();
-                Input::Consistency(self.checkpoint(size))
+                let size = old.split(' ').nth(1).and_then(|it| it.parse().ok());
+                Input::Consistency(size.and_then(|it| self.checkpoint(it)))
             }
             Output::VerifyCheckpoint(question) => {
                 Input::CheckpointVerdict(self.verdict(question, peer))
             }
             Output::ReadLog { from, records, .. } => {
                 let lines = self.durable_lines();
-                let wanted = lines.iter().skip(from.0 as usize - 1);
+                let wanted = lines.iter().skip((from.0 as usize).saturating_sub(1));
                 let records: Vec<_> = wanted
                     .take(records as usize)
                     .map(|it| format!("{it:?}").into_bytes().into())
                     .collect();
-                let end = from.0 as usize - 1 + records.len() == lines.len();
+                let end = from.0 as usize + records.len() > lines.len();
                 Input::LogPage(LogPage { from, records, end })
             }
             other => panic!("nobody answers {other:?}"),
