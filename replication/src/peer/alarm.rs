@@ -122,14 +122,14 @@ impl Alarm {
 #[derive(Debug)]
 pub(super) struct Ending {
     pub(super) refusal: Refusal,
-    pub(super) alarm: Option<Alarm>,
+    pub(super) alarm: Option<Box<Alarm>>,
 }
 
 impl Ending {
-    pub(super) const fn alarming(refusal: Refusal, alarm: Alarm) -> Self {
+    pub(super) fn alarming(refusal: Refusal, alarm: Alarm) -> Self {
         Self {
             refusal,
-            alarm: Some(alarm),
+            alarm: Some(Box::new(alarm)),
         }
     }
 }
@@ -140,7 +140,7 @@ impl From<Refusal> for Ending {
             Refusal::NotAuthenticated { .. }
             | Refusal::KeyMismatch { .. }
             | Refusal::KeyOfAnother { .. }
-            | Refusal::Unproven(_) => Some(Alarm::Identity(refusal.clone())),
+            | Refusal::Unproven(_) => Some(Box::new(Alarm::Identity(refusal.clone()))),
             _ => None,
         };
         Self { refusal, alarm }

@@ -87,7 +87,9 @@ impl CatchUp {
             {
                 Ok(())
             }
-            _ => Err(Refusal::Misused("a page of the log that it did not ask for")),
+            _ => Err(Refusal::Misused(
+                "a page of the log that it did not ask for",
+            )),
         }
     }
 }

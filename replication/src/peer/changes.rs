@@ -5,7 +5,7 @@
 //! stand in the change's bytes ([`actor_of`]). So no table of actors has to
 //! travel or be believed: the only thing to know of an owner is its key.
 
-use std::{fmt, panic::catch_unwind};
+use std::{fmt, ops::Range, panic::catch_unwind};
 
 use automerge::Change;
 use bytes::Bytes;
@@ -202,6 +202,8 @@ fn said(document: DocumentId, owner: &Name, run: &Digest, bytes: &[u8]) -> Vec<u
 /// kind is looked at before the library sees the bytes.
 const KIND_AT: usize = 8;
 const UNCOMPRESSED_CHANGE: u8 = 1;
+/// Where the checksum stands: the beginning of the change's hash.
+const CHECKSUM: Range<usize> = 4..8;
 
 fn parse(bytes: &Bytes) -> Result<Change, String> {
     if bytes.get(KIND_AT) != Some(&UNCOMPRESSED_CHANGE) {
@@ -214,6 +216,10 @@ fn parse(bytes: &Bytes) -> Result<Change, String> {
         .map_err(|error| error.to_string())?;
     if change.raw_bytes() != bytes.as_ref() {
         return Err("something follows it".into());
+    }
+    // The library computes the hash and doesn't compare.
+    if bytes.get(CHECKSUM) != change.hash().0.get(..CHECKSUM.len()) {
+        return Err("its checksum is wrong".into());
     }
     if change.seq() == 0 {
         return Err("its number is 0".into());

@@ -182,7 +182,9 @@ impl Exchange {
             return Err(Refusal::Misused("a summary that it did not ask for"));
         };
         if own.check().is_err() {
-            return Err(Refusal::Misused("a summary of too many documents or actors"));
+            return Err(Refusal::Misused(
+                "a summary of too many documents or actors",
+            ));
         }
         // Read before the peer's came, it may lack what was dropped between;
         // then it is read again.
@@ -213,7 +215,9 @@ impl Exchange {
         {
             self.lacking.entry(document).or_insert(rest);
         }
-        framed(changes).iter().try_for_each(|frame| desk.send(frame))
+        framed(changes)
+            .iter()
+            .try_for_each(|frame| desk.send(frame))
     }
 
     /// Whatever there is room for.

@@ -234,11 +234,7 @@ impl Open {
         Err(Ending::alarming(refusal, alarm))
     }
 
-    fn witness_step<S: Signer>(
-        &self,
-        step: Step,
-        desk: &mut Desk<'_, S>,
-    ) -> Result<(), Refusal> {
+    fn witness_step<S: Signer>(&self, step: Step, desk: &mut Desk<'_, S>) -> Result<(), Refusal> {
         match step {
             Step::Verify(question) => desk.out.push(Output::VerifyCheckpoint(question)),
             Step::Ask { old, new } => desk.send(&Frame::ConsistencyRequest { old, new })?,

@@ -67,7 +67,9 @@ impl Outgoing {
     pub(super) fn read(&mut self, config: &Config) -> Option<(Position, usize, usize)> {
         let count = config.relays_in_flight_max.min(IN_FLIGHT_MAX / 2);
         let count = count.saturating_sub(self.flight.len());
-        let bytes = config.relay_bytes_in_flight_max.saturating_sub(self.flight_bytes);
+        let bytes = config
+            .relay_bytes_in_flight_max
+            .saturating_sub(self.flight_bytes);
         if self.reading || !self.ready || count == 0 || bytes == 0 {
             return None;
         }
@@ -108,7 +110,8 @@ impl Outgoing {
             return Err(Refusal::Misused("more relays than it asked for"));
         }
         for relay in &relays {
-            self.flight.push_back((relay.position(), relay.message.len()));
+            self.flight
+                .push_back((relay.position(), relay.message.len()));
         }
         self.flight_bytes += bytes;
         let batch = RelayBatch::sign(self.origin, self.destination.0, self.sent, relays, signer);

@@ -152,7 +152,9 @@ pub enum Refusal {
     )]
     CursorUnknown(Seq),
     /// The peer's log is an incarnation that was left behind.
-    #[error("the peer's log is at incarnation {found}, it was at {seen} before: a clone or a rollback")]
+    #[error(
+        "the peer's log is at incarnation {found}, it was at {seen} before: a clone or a rollback"
+    )]
     IncarnationWentBack { seen: u32, found: u32 },
     /// The peer doesn't say where an incarnation began.
     #[error("the peer does not say where its log's incarnation {0} began")]
@@ -176,7 +178,9 @@ pub enum Refusal {
     #[error("{0} has no auditor's role here; a log's ranges are for auditors")]
     NotAuditor(Name),
     /// A page that doesn't answer the request.
-    #[error("a page of the log from {found}, asked for {asked} and at most {PAGE_RECORDS_MAX} records")]
+    #[error(
+        "a page of the log from {found}, asked for {asked} and at most {PAGE_RECORDS_MAX} records"
+    )]
     PageRange { asked: Seq, found: Seq },
     /// This node handed its own session what can't be sent: a defect.
     #[error("this node handed its session {0}; that is a defect, please report it")]

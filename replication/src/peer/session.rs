@@ -133,12 +133,7 @@ impl<S: Signer> Session<S> {
         }
     }
 
-    fn input(
-        &mut self,
-        now: Timestamp,
-        input: Input,
-        out: &mut Vec<Output>,
-    ) -> Result<(), Ending> {
+    fn input(&mut self, now: Timestamp, input: Input, out: &mut Vec<Output>) -> Result<(), Ending> {
         match input {
             Input::Connected(connection) => self.connected(now, connection)?,
             Input::Frame(bytes) => {
@@ -291,16 +286,18 @@ impl<S: Signer> Session<S> {
         }
     }
 
-    fn frame(
-        &mut self,
-        now: Timestamp,
-        frame: Frame,
-        out: &mut Vec<Output>,
-    ) -> Result<(), Ending> {
+    fn frame(&mut self, now: Timestamp, frame: Frame, out: &mut Vec<Output>) -> Result<(), Ending> {
         let (phase, mut desk) = self.desk(now, out);
         match (phase, frame) {
             (Phase::Open(open), frame) => open.frame(frame, &mut desk),
-            (phase, Frame::Opening { roles, resume, receipt }) => {
+            (
+                phase,
+                Frame::Opening {
+                    roles,
+                    resume,
+                    receipt,
+                },
+            ) => {
                 let opening = Opening {
                     roles,
                     resume,
@@ -381,7 +378,7 @@ impl<S: Signer> Session<S> {
     /// reason even if it reads slowly, and all the rest can be had again.
     fn end(&mut self, ending: Ending, out: &mut Vec<Output>) {
         let Ending { refusal, alarm } = ending;
-        out.extend(alarm.map(|alarm| Output::Alarm(Box::new(alarm))));
+        out.extend(alarm.map(Output::Alarm));
         // Whoever refused is not told why it refused; and before there is a
         // connection there is nobody to tell.
         let tell = !matches!(refusal, Refusal::ByPeer { .. });

@@ -30,6 +30,7 @@ pub(crate) const DOCUMENTS: [DocumentId; 2] = [
 
 #[derive(Clone, Debug)]
 pub(crate) enum Entry {
+    #[allow(dead_code, reason = "the chain hashes its debug form")]
     Started(Digest),
     Change(SignedChange, Actor, u64),
     /// For another node.
@@ -172,13 +173,12 @@ impl Node {
         self.append(Entry::Change(checked.change, checked.actor, checked.number));
     }
 
-    /// The heads; while something waits for what it builds on, none.
-    pub(crate) fn heads_or_waiting(&self) -> Option<Vec<String>> {
-        self.held.is_empty().then(|| self.heads())
+    /// Whether something waits for what it builds on.
+    pub(crate) fn waits(&self) -> bool {
+        !self.held.is_empty()
     }
 
     pub(crate) fn heads(&self) -> Vec<String> {
-        assert!(self.held.is_empty(), "nothing waits for what never comes");
         let heads = self.documents.values().map(Document::heads);
         heads.map(|it| format!("{it:?}")).collect()
     }
@@ -188,10 +188,12 @@ impl Node {
     }
 
     fn changes(&self) -> impl Iterator<Item = (&SignedChange, Actor, u64)> {
-        self.durable_lines().iter().filter_map(|it| match &it.entry {
-            Entry::Change(change, actor, number) => Some((change, *actor, *number)),
-            _ => None,
-        })
+        self.durable_lines()
+            .iter()
+            .filter_map(|it| match &it.entry {
+                Entry::Change(change, actor, number) => Some((change, *actor, *number)),
+                _ => None,
+            })
     }
 
     pub(crate) fn summary(&self) -> Summary {
@@ -269,7 +271,11 @@ impl Node {
             Output::Proven(_) => Input::Standing(Box::new(Standing {
                 appended: self.cursor(peer.log, &self.lines),
                 durable: self.cursor(peer.log, self.durable_lines()),
-                receipt: self.receipts.iter().rfind(|it| it.destination == peer.log).cloned(),
+                receipt: self
+                    .receipts
+                    .iter()
+                    .rfind(|it| it.destination == peer.log)
+                    .cloned(),
                 checkpoint: self.believed.get(&peer.log).cloned(),
             })),
             Output::ReadSummary => Input::Summary(self.summary()),

@@ -47,7 +47,11 @@ fn meet(
         }
         Some(frame)
     });
-    assert!(b.outputs.iter().all(|it| b.refusal().is_none() || !matches!(it, Output::Open { .. })));
+    assert!(
+        b.outputs
+            .iter()
+            .all(|it| b.refusal().is_none() || !matches!(it, Output::Open { .. }))
+    );
     (a.refusal().cloned(), b.refusal().cloned())
 }
 
@@ -250,7 +254,10 @@ fn silence_ends_a_session_and_heartbeats_prevent_it() {
             break;
         }
     }
-    assert!(matches!(a.refusal(), Some(Refusal::Idle(_))), "b said nothing");
+    assert!(
+        matches!(a.refusal(), Some(Refusal::Idle(_))),
+        "b said nothing"
+    );
     assert!(now > Timestamp(NOW.0 + 19_000_000));
     assert!(
         matches!(b.refusal(), Some(Refusal::ByPeer { code: 17, .. })),

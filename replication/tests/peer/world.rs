@@ -126,10 +126,7 @@ impl World {
                         Refusal::Idle(_)
                             | Refusal::HandshakeTime(_)
                             | Refusal::Unanswered { .. }
-                            | Refusal::ByPeer {
-                                code: 16 | 17 | 18,
-                                ..
-                            }
+                            | Refusal::ByPeer { code: 16..=18, .. }
                     );
                     assert!(expected, "honest nodes refused: {refusal}");
                     self.refusals.push(refusal);
@@ -320,8 +317,12 @@ impl World {
         let begun = self.now;
         (0..count).for_each(|node| self.start(node));
         let settled = |world: &Self| {
-            let first = world.nodes[0].heads_or_waiting();
-            let equal = world.nodes.iter().all(|it| it.heads_or_waiting() == first);
+            let first = (world.nodes[0].heads(), world.nodes[0].summary());
+            let same = |it: &Node| (it.heads(), it.summary()) == first;
+            // What a log lost from its disk may be lost for good, and what was
+            // built on it then waits for ever.
+            let waits = |it: &Node| it.waits() && !world.restores;
+            let equal = world.nodes.iter().all(|it| same(it) && !waits(it));
             equal && world.complaint().is_none()
         };
         while self.now < begun + Millis(60_000) {
@@ -368,7 +369,8 @@ impl World {
                 let upto = receipt.map(|it| (it.upto, it.incarnation));
                 let last = sent.last().map(|(at, _)| *at);
                 // A new incarnation that shares all relays shares its fork point.
-                let covered = upto.is_some_and(|(upto, _)| last.is_none_or(|it| upto.seq >= it.seq));
+                let covered =
+                    upto.is_some_and(|(upto, _)| last.is_none_or(|it| upto.seq >= it.seq));
                 if last.is_some() && !covered {
                     return Some(format!("no receipt of {} for {last:?}: {upto:?}", to.name));
                 }
