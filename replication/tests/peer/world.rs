@@ -243,8 +243,8 @@ impl World {
         self.nodes[node].crash();
         if self.restores && self.random.below(3) == 0 {
             let durable = self.nodes[node].durable;
-            let lost = self.random.below(durable.min(20));
-            self.nodes[node].restore(durable - lost);
+            let lost = self.random.below(durable.clamp(1, 20));
+            self.nodes[node].restore(durable.saturating_sub(lost));
         }
     }
 
