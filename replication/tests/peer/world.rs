@@ -273,8 +273,9 @@ impl World {
     pub(crate) fn step(&mut self) {
         let (a, b) = self.pair();
         match self.random.below(1_000) {
-            0..300 => drop(self.deliver(a, b)),
-            300..550 => drop(self.answer(a, b)),
+            // Several at a time, so that there is traffic between the faults.
+            0..300 => (0..4).for_each(|_| drop(self.deliver(a, b))),
+            300..550 => (0..4).for_each(|_| drop(self.answer(a, b))),
             550..650 => self.connect(a, b),
             650..750 => self.sync(a),
             750..820 if self.up[a] => self.write(a),
@@ -283,7 +284,7 @@ impl World {
                 let micros = self.random.next() % 40_000;
                 self.wake(micros);
             }
-            960..970 => self.cut(a, b),
+            960..963 => self.cut(a, b),
             970..973 => self.crash(a),
             973..985 => self.start(a),
             // A burst, so that queues overflow.
