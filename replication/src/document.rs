@@ -273,6 +273,12 @@ impl Document {
         Ok(self.doc.apply_changes(parsed)?)
     }
 
+    /// How many changes wait for others.
+    #[must_use]
+    pub fn waiting(&self) -> usize {
+        self.held.len()
+    }
+
     /// Changes that wait for others.
     pub(crate) const fn held(&self) -> &Held {
         &self.held

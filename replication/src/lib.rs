@@ -14,13 +14,17 @@
 //!
 //! Browsers and other Automerge clients take part through [`sync`].
 //!
-//! Not here yet: peer sessions, relays, epochs and quotas.
+//! Two nodes exchange changes, relay messages and witness each other's logs in
+//! a [`peer::Session`].
+//!
+//! Not here yet: epochs and quotas.
 
 pub mod actor;
 pub mod change;
 pub mod document;
 mod held;
 pub mod history;
+pub mod peer;
 mod shared;
 pub mod sync;
 pub mod topic;

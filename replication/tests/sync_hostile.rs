@@ -12,7 +12,7 @@ use support::{
     edit, field, frame, genesis, sync_frame, text,
 };
 use vsm_replication::{
-    document::CHANGE_BYTES_MAX,
+    CHANGE_BYTES_MAX,
     sync::{
         Access, Input, Refusal, Violation,
         chunk::{self, ChunkError},

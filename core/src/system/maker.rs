@@ -10,14 +10,17 @@ use crate::{
     codec::{self, DecodeError},
 };
 
+type Create = fn() -> Box<dyn System>;
+type Restore = fn(&[u8]) -> Result<Box<dyn System>, DecodeError>;
+
 /// How the subsystem of a role is made. A node's [`Hosting`](crate::Hosting)
 /// is put together from these, so that a fold can hold subsystems that this
 /// crate does not know.
 #[derive(Clone, Copy)]
 pub struct Maker {
     role: Role,
-    create: fn() -> Box<dyn System>,
-    restore: fn(&[u8]) -> Result<Box<dyn System>, DecodeError>,
+    create: Create,
+    restore: Restore,
 }
 
 impl Maker {

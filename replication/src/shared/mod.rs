@@ -232,7 +232,7 @@ fn summary(document: &Document) -> Value {
         "heads": document.heads().iter().map(ToString::to_string).collect::<Vec<_>>(),
         "changes": history.changes().len(),
         "bytes": history.bytes(),
-        "held": document.held().len(),
+        "held": document.waiting(),
         "forked": document.forked().iter().map(ToString::to_string).collect::<Vec<_>>(),
     })
 }

@@ -211,9 +211,7 @@ fn what_is_signed_by_one_and_written_as_another_is_refused() {
     cut.bytes.pop();
     let mut other_form = change.clone();
     other_form.bytes[5] ^= 1;
-    let refused = [
-        foreign, later, unsigned, elsewhere, longer, cut, other_form,
-    ];
+    let refused = [foreign, later, unsigned, elsewhere, longer, cut, other_form];
     for bad in &refused {
         assert_eq!(b.receive(bad), []);
     }

@@ -1,0 +1,58 @@
+//! The changes that came last from the peer.
+//!
+//! They need not be pushed back to where they came from, and two different
+//! ones under one number are evidence against their owner. The documents find
+//! every such fork in the end; here it is found, with both signatures, while
+//! both changes are still at hand.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use vsm_core::Digest;
+
+use super::changes::{Actor, CheckedChange, DocumentId, SignedChange};
+
+/// The most changes that are remembered.
+const CHANGES_MAX: usize = 1_024;
+/// The most bytes that they have together.
+const BYTES_MAX: usize = 1 << 20;
+
+type Key = (DocumentId, Actor, u64);
+
+#[derive(Debug, Default)]
+pub(super) struct Recent {
+    changes: BTreeMap<Key, CheckedChange>,
+    /// Digests of their bytes.
+    digests: BTreeSet<Digest>,
+    order: VecDeque<Key>,
+    bytes: usize,
+}
+
+impl Recent {
+    /// Remembers a change. Gives another one under the same number, if that is
+    /// remembered.
+    pub(super) fn insert(&mut self, change: &CheckedChange) -> Option<SignedChange> {
+        let key = (change.change.document, change.actor, change.number);
+        if let Some(known) = self.changes.get(&key) {
+            let forked = known.hash != change.hash;
+            return forked.then(|| known.change.clone());
+        }
+        self.bytes += change.change.bytes.len();
+        self.digests.insert(Digest::of(&change.change.bytes));
+        self.changes.insert(key, change.clone());
+        self.order.push_back(key);
+        while self.order.len() > CHANGES_MAX || self.bytes > BYTES_MAX {
+            let oldest = self.order.pop_front();
+            let Some(gone) = oldest.and_then(|key| self.changes.remove(&key)) else {
+                break;
+            };
+            self.bytes -= gone.change.bytes.len();
+            self.digests.remove(&Digest::of(&gone.change.bytes));
+        }
+        None
+    }
+
+    /// Whether the peer sent this change lately.
+    pub(super) fn came_from_peer(&self, change: &SignedChange) -> bool {
+        self.digests.contains(&Digest::of(&change.bytes))
+    }
+}
