@@ -298,8 +298,10 @@ proptest! {
             .iter()
             .map(|node| {
                 let view = node.machine.view()["documents"].clone();
+                // One that is begun and holds nothing is like none.
                 let documents = view.as_object().unwrap().iter();
-                documents.map(|(topic, it)| (topic.clone(), json!([it["heads"], it["entries"], it["held"]]))).collect()
+                let written = documents.filter(|(_, it)| it["changes"] != 0);
+                written.map(|(topic, it)| (topic.clone(), json!([it["heads"], it["entries"], it["held"]]))).collect()
             })
             .collect();
         prop_assert_eq!(&documents[0], &documents[1]);
