@@ -240,7 +240,7 @@ fn a_peer_that_does_not_read() {
             a.handle(NOW, Input::Relays { relays, more: true });
         }
         a.node
-            .update(DOCUMENTS[0], "k", &"x".repeat(30_000 + round as usize), NOW);
+            .update(DOCUMENTS[0], "k", &"x".repeat(20_000 + round as usize), NOW);
         let Entry::Change(change, ..) = &a.node.lines.last().expect("one").entry else {
             panic!("a change");
         };
