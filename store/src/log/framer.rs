@@ -53,9 +53,6 @@ impl Framer<'_> {
             while let Some(pending) = events.front() {
                 self.write(pending)?;
                 framing.make_readable(self.writer.last_seq, events.pop_front());
-                if !self.journaled {
-                    self.shared.progress.advance(self.writer.last_seq);
-                }
             }
             if let Some(first_seq) = work.seal {
                 self.seal(first_seq)?;

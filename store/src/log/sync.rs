@@ -162,11 +162,13 @@ fn write(shared: &Shared, journal: Option<&mut Journal>, taken: &mut Pending) ->
     };
     let Some(journal) = journal else {
         let last = header.last_seq();
-        let durable = framing
+        let framed = framing
             .push(taken)
             .and_then(|()| framing.wait_readable(last));
         make_room(shared);
-        return Ok(durable?);
+        framed?;
+        shared.progress.advance(last);
+        return Ok(());
     };
     let blocked_by = journal.blocked_by(taken.entries.len());
     if let Some(seq) = blocked_by {
