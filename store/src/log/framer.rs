@@ -53,6 +53,11 @@ impl Framer<'_> {
             while let Some(pending) = events.front() {
                 self.write(pending)?;
                 framing.make_readable(self.writer.last_seq, events.pop_front());
+                if !self.journaled {
+                    // Room comes before the watermark here as well.
+                    self.shared.make_room();
+                    self.shared.progress.advance(self.writer.last_seq);
+                }
             }
             if let Some(first_seq) = work.seal {
                 self.seal(first_seq)?;

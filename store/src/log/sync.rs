@@ -162,13 +162,8 @@ fn write(shared: &Shared, journal: Option<&mut Journal>, taken: &mut Pending) ->
     };
     let Some(journal) = journal else {
         let last = header.last_seq();
-        let framed = framing
-            .push(taken)
-            .and_then(|()| framing.wait_readable(last));
-        make_room(shared);
-        framed?;
-        shared.progress.advance(last);
-        return Ok(());
+        framing.push(taken)?;
+        return Ok(framing.wait_readable(last)?);
     };
     let blocked_by = journal.blocked_by(taken.entries.len());
     if let Some(seq) = blocked_by {
@@ -185,14 +180,9 @@ fn write(shared: &Shared, journal: Option<&mut Journal>, taken: &mut Pending) ->
         framing.ask_sync(seq);
     }
     // Room comes before the watermark: whoever hears of it finds it.
-    make_room(shared);
+    shared.make_room();
     shared.progress.advance(header.last_seq());
     Ok(())
-}
-
-fn make_room(shared: &Shared) {
-    shared.numbering.lock().in_flight_bytes = 0;
-    shared.room.notify_all();
 }
 
 /// Removes all that the journal holds, once it is durable in the volumes.
@@ -209,6 +199,12 @@ fn erase(shared: &Shared, journal: Option<&mut Journal>) -> Result<(), Stop> {
 }
 
 impl Shared {
+    /// What was taken last is written: as much as that can be appended.
+    pub(crate) fn make_room(&self) {
+        self.numbering.lock().in_flight_bytes = 0;
+        self.room.notify_all();
+    }
+
     /// Has the journal emptied, and waits: no file of it holds any event that
     /// was appended before.
     pub(crate) fn erase_journal(&self) -> Result<(), AppendError> {
