@@ -157,7 +157,7 @@ async fn states(handle: &Handle) -> BTreeMap<Role, serde_json::Value> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_panic_restarts_one_subsystem_and_its_state_is_the_fold() {
-    for role in Role::SYSTEMS {
+    for role in ROLES {
         let directory = tempfile::tempdir().expect("a directory");
         // Two panics, on different records: each record is stepped on when it
         // comes again.

@@ -50,6 +50,8 @@ struct State {
     behind_from: Option<Seq>,
     /// The last record that was not put into the queue.
     passed_over: Seq,
+    /// The last record that came.
+    last: Seq,
 }
 
 impl Mailbox {
@@ -57,6 +59,7 @@ impl Mailbox {
     pub fn push(&self, deliveries: impl Iterator<Item = Delivery>) {
         let mut state = self.state.lock();
         for delivery in deliveries {
+            state.last = delivery.record.seq;
             if state.behind_from.is_none() && state.queue.len() >= MAILBOX_MAX {
                 state.behind_from = Some(delivery.record.seq);
             }
@@ -95,14 +98,11 @@ impl Mailbox {
     }
 
     /// Forgets what is waiting: the subsystem begins again at `seq` and reads
-    /// the log up to at least `upto`.
-    pub fn rewind(&self, seq: Seq, upto: Seq) {
+    /// the log up to the last record that came, also what it had taken and not
+    /// stepped on.
+    pub fn rewind(&self, seq: Seq) {
         let mut state = self.state.lock();
-        let waiting = state
-            .queue
-            .back()
-            .map_or(Seq(0), |delivery| delivery.record.seq);
-        state.passed_over = state.passed_over.max(waiting).max(upto);
+        state.passed_over = state.last;
         state.queue.clear();
         state.behind_from = Some(seq);
     }
@@ -121,5 +121,49 @@ impl Mailbox {
     /// Waits for [`Mailbox::wake`].
     pub async fn arrival(&self) {
         self.arrived.notified().await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use vsm_core::{Role, Timestamp};
+
+    use super::*;
+    use crate::runtime::Root;
+
+    fn delivery(seq: u64) -> Delivery {
+        let tick = vsm_core::payload::lifecycle::Tick {
+            deadline: Timestamp::ZERO,
+        };
+        let (message, _) = Root::by_node(Role::S1, tick).into_message(Timestamp::ZERO);
+        Delivery {
+            record: Record {
+                seq: Seq(seq),
+                time: Timestamp::ZERO,
+                message,
+                body: None,
+            },
+            credit: None,
+        }
+    }
+
+    #[test]
+    fn what_was_taken_and_not_stepped_on_is_read_again() {
+        let mailbox = Mailbox::default();
+        mailbox.push((1..=5).map(delivery));
+        let mut taken = VecDeque::new();
+        assert_eq!(mailbox.take(&mut taken), Work::Batch);
+        // Record 2 panics; 3 to 5 are dropped with the actor, and nothing has
+        // come since.
+        mailbox.rewind(Seq(1));
+        let mut queue = VecDeque::new();
+        assert_eq!(mailbox.take(&mut queue), Work::CatchUp(Seq(1)));
+        // The log is on disk up to what panicked only.
+        assert!(!mailbox.caught_up(Seq(2)), "3 to 5 are still to come");
+        assert_eq!(mailbox.take(&mut queue), Work::CatchUp(Seq(3)));
+        assert!(mailbox.caught_up(Seq(5)));
+        mailbox.push([delivery(6)].into_iter());
+        assert_eq!(mailbox.take(&mut queue), Work::Batch);
+        assert_eq!(queue.len(), 1);
     }
 }

@@ -75,7 +75,7 @@ pub async fn supervise(
         }
         fail::fail_point!("node.restart.before_fold");
         let (machine, at) = last_state(&shared, &seat)?;
-        seat.mailbox.rewind(at.next(), seq);
+        seat.mailbox.rewind(at.next());
         actor = Actor::new(
             shared.clone(),
             seat.clone(),
