@@ -16,10 +16,11 @@ use crate::{
 };
 
 /// The version of the table below; raised with every change of it.
-pub const VERSION: u32 = 2;
+pub const VERSION: u32 = 3;
 
 /// The versions that the table below serves. The first had no route from
-/// Shared to S5; no node hosted a Shared then.
+/// Shared to S5; no node hosted a Shared then. The second had none for what
+/// nodes know of each other; no node had a link to another then.
 pub const KNOWN: RangeInclusive<u32> = 1..=VERSION;
 
 /// The most messages between a message and the outside.
@@ -197,7 +198,13 @@ pub const ROUTES: &[Route] = &[
     same(C::Sharing, R::Shared, R::S4, &["view"]),
     same(C::Sharing, R::Shared, R::S5, &["view"]),
     same(C::Sharing, R::Shared, R::Node, &["change"]),
-    same(C::Sharing, R::Node, R::Shared, &["change"]),
+    same(
+        C::Sharing,
+        R::Node,
+        R::Shared,
+        &["change", "member", "witnessed", "accused"],
+    ),
+    same(C::Sharing, R::Operator, R::Shared, &["readmit"]),
     // Lifecycle
     same(
         C::Lifecycle,

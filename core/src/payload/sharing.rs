@@ -16,6 +16,14 @@ channel_payload! {
         View = "view",
         /// A document's change, as the documents' library encodes it.
         Change = "change",
+        /// A node showed a certificate of this cluster's authority.
+        Member = "member",
+        /// Another node's log, as that node signs it.
+        Witnessed = "witnessed",
+        /// There is evidence against a node: nothing more is taken from it.
+        Accused = "accused",
+        /// An operator looked at the evidence; the node is talked to again.
+        Readmit = "readmit",
     }
 }
 
@@ -64,4 +72,50 @@ pub struct Author {
     pub run: Digest,
     /// The node's signature over topic, epoch and bytes, 64 bytes.
     pub signature: Vec<u8>,
+}
+
+/// A node showed a certificate of this cluster's authority, itself or through
+/// another. Changes that it signed can be checked from then on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Member {
+    /// Its name.
+    pub node: Name,
+    /// Its key. A node that was replaced has another than the one before.
+    pub key: [u8; 32],
+    /// The certificate, DER; at most [`Member::CERTIFICATE_MAX`] bytes.
+    pub certificate: Vec<u8>,
+    /// Whether it only reads logs.
+    pub auditor: bool,
+}
+
+impl Member {
+    /// The longest certificate, in bytes.
+    pub const CERTIFICATE_MAX: usize = 4 * 1024;
+}
+
+/// Another node's log, as that node signs it: the checkpoint extends the one
+/// that was witnessed before.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Witnessed {
+    /// The node.
+    pub node: Name,
+    /// The signed checkpoint, as text.
+    pub checkpoint: Content,
+}
+
+/// There is evidence against a node: nothing more is taken from it. The
+/// evidence is the record's body.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Accused {
+    /// The node.
+    pub node: Name,
+    /// Of what.
+    pub reason: Text,
+}
+
+/// An operator looked at the evidence; the node is talked to again.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Readmit {
+    /// The node.
+    pub node: Name,
 }

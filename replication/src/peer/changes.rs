@@ -142,6 +142,11 @@ impl SignedChange {
         }
     }
 
+    fn is_signed_by(&self, key: &PublicKey) -> bool {
+        let said = said(self.document, &self.owner, &self.run, &self.bytes);
+        key.verifies(&said, &self.signature)
+    }
+
     /// Checks that the owner, whose key this is, made the change.
     ///
     /// # Errors
@@ -156,8 +161,7 @@ impl SignedChange {
                 bytes,
             });
         }
-        let said = said(document, &owner, &self.run, &self.bytes);
-        if !key.verifies(&said, &self.signature) {
+        if !self.is_signed_by(key) {
             return Err(Refusal::ChangeSignature { owner, document });
         }
         let change = match parse(&self.bytes) {
@@ -252,11 +256,10 @@ pub(super) fn check_all(
         let known = directory.member(&change.owner);
         let key = if change.owner == *own.0 {
             own.1
-        } else if let Some(member) = known {
-            if member.quarantined {
-                continue;
-            }
-            member.key
+        } else if known.is_some_and(|member| member.quarantined) {
+            continue;
+        } else if let Some(key) = signer_of(&change, directory) {
+            key
         } else if change.owner == *peer.0 {
             peer.1
         } else {
@@ -274,6 +277,20 @@ pub(super) fn check_all(
         }
     }
     checked
+}
+
+/// Which of the keys that its owner has had signed a change; the present one
+/// if none did.
+fn signer_of(change: &SignedChange, directory: &Directory) -> Option<PublicKey> {
+    let mut keys = directory.keys(&change.owner);
+    let present = keys.next()?;
+    let signed = |key: &PublicKey| change.is_signed_by(key);
+    // Nearly always there is one key, which is looked at once, below.
+    let former: Vec<_> = keys.collect();
+    if former.is_empty() || signed(&present) {
+        return Some(present);
+    }
+    Some(former.into_iter().find(signed).unwrap_or(present))
 }
 
 /// How many unknown owners one frame can bring up.

@@ -50,6 +50,8 @@ pub(super) struct Exchange {
     reading: Option<(DocumentId, Have)>,
     resync: Resync,
     recent: Recent,
+    /// Changes were left out because their owner is not known here.
+    left_out: bool,
     next_round: Timestamp,
 }
 
@@ -63,6 +65,7 @@ impl Exchange {
             reading: None,
             resync: Resync::None,
             recent: Recent::default(),
+            left_out: false,
             next_round: now,
         }
     }
@@ -88,6 +91,22 @@ impl Exchange {
             }
         }
         Ok(())
+    }
+
+    /// Changes became durable here that this session was not told of.
+    pub(super) fn missed(&mut self) {
+        if self.resync == Resync::None {
+            self.resync = Resync::Wanted;
+        }
+    }
+
+    /// Other nodes are known than before: what was left out may be taken now,
+    /// and this side's summary brings it again.
+    pub(super) const fn directory_changed(&mut self) {
+        if self.left_out {
+            self.left_out = false;
+            self.owed = true;
+        }
     }
 
     /// The peer sent changes.
@@ -122,6 +141,7 @@ impl Exchange {
         if !good.is_empty() {
             desk.out.push(Output::Log(good));
         }
+        self.left_out |= !checked.unknown.is_empty();
         let unknown = checked.unknown.into_iter();
         desk.out.extend(unknown.map(Output::UnknownOwner));
         Ok(())

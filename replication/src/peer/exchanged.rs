@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use vsm_core::{Name, Role, Seq};
 
 use super::{
@@ -59,6 +60,12 @@ pub enum Input {
     Standing(Box<Standing>),
     /// Changes became durable here, the node's own ones or those of others.
     Changed(Vec<SignedChange>),
+    /// Changes became durable here that the session was not told of: it was
+    /// too slow. Summaries find them.
+    Missed,
+    /// Certificates of nodes, for the peer; at most
+    /// [`CERTIFICATES_MAX`](super::frame::CERTIFICATES_MAX) of them.
+    Members(Vec<Bytes>),
     /// Answers [`Output::ReadSummary`]: what is durable here.
     Summary(Summary),
     /// Answers [`Output::ReadChanges`]; each actor's in the order of their
@@ -135,6 +142,8 @@ pub enum Output {
     /// Checked changes, for the node to log and apply. Some may be known; some
     /// may build on others that are still to come.
     Log(Vec<CheckedChange>),
+    /// Certificates of nodes, not checked.
+    Members(Vec<Bytes>),
     /// The peer has changes of a node whose key is not known here.
     UnknownOwner(Name),
     /// Which messages are for the peer? ([`Input::Relays`], or

@@ -11,6 +11,7 @@
 //! of an existing frame is a new tag, and what an older node must not get is
 //! held back by the version agreed on.
 
+use bytes::Bytes;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use vsm_core::{Role, Seq, Text};
 
@@ -29,6 +30,9 @@ pub const SUBPROTOCOL: &str = "vsm-peer.v1";
 
 /// The longest frame, in bytes. A transport refuses longer ones unread.
 pub const FRAME_BYTES_MAX: usize = 2 << 20;
+
+/// The most certificates in a frame.
+pub const CERTIFICATES_MAX: usize = 64;
 
 /// The versions that this program speaks, the best first.
 pub const VERSIONS: &[u8] = &[1];
@@ -97,6 +101,9 @@ pub enum Frame {
     },
     /// That range, or the beginning of it.
     LogPage(LogPage),
+    /// Certificates of nodes whose changes the receiver may be shown. The node
+    /// checks them; the session knows nothing of certificates.
+    Members(Vec<Bytes>),
 }
 
 /// What came.

@@ -89,6 +89,8 @@ pub struct Member {
 #[derive(Clone, Debug, Default)]
 pub struct Directory {
     members: BTreeMap<Name, Member>,
+    /// Keys that a name had before: what they signed then is still theirs.
+    former: BTreeMap<Name, Vec<PublicKey>>,
 }
 
 impl Directory {
@@ -97,9 +99,22 @@ impl Directory {
         self.members.insert(node, member);
     }
 
+    /// Adds a key that a member's name had before.
+    pub fn insert_former(&mut self, node: &Name, key: PublicKey) {
+        self.former.entry(node.clone()).or_default().push(key);
+    }
+
     /// Forgets a member.
     pub fn remove(&mut self, node: &Name) {
         self.members.remove(node);
+        self.former.remove(node);
+    }
+
+    /// The keys that a name has had, the present one first.
+    pub fn keys(&self, node: &Name) -> impl Iterator<Item = PublicKey> + '_ {
+        let present = self.member(node).map(|member| member.key);
+        let former = self.former.get(node).into_iter().flatten().copied();
+        present.into_iter().chain(former)
     }
 
     /// A member.

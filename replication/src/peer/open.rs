@@ -8,7 +8,7 @@ use super::{
     desk::Desk,
     exchange::Exchange,
     exchanged::{Input, Output},
-    frame::Frame,
+    frame::{CERTIFICATES_MAX, Frame},
     hello::Hello,
     incoming::Incoming,
     key::Signer,
@@ -129,6 +129,13 @@ impl Open {
                 }
                 self.catch_up.requested(from, records)?;
             }
+            Frame::Members(certificates) => {
+                let (what, count, max) = ("certificates", certificates.len(), CERTIFICATES_MAX);
+                if count > max {
+                    Err(Refusal::TooMany { what, count, max })?;
+                }
+                desk.out.push(Output::Members(certificates));
+            }
             Frame::LogPage(page) => {
                 self.catch_up.page(&page)?;
                 desk.out.push(Output::LogPage(page));
@@ -154,6 +161,11 @@ impl Open {
         Ok(())
     }
 
+    /// Other nodes are known than before.
+    pub(super) const fn directory_changed(&mut self) {
+        self.exchange.directory_changed();
+    }
+
     /// What the node says.
     pub(super) fn input<S: Signer>(
         &mut self,
@@ -162,6 +174,8 @@ impl Open {
     ) -> Result<(), Ending> {
         match input {
             Input::Changed(changes) => self.exchange.push(changes, desk)?,
+            Input::Missed => self.exchange.missed(),
+            Input::Members(certificates) => desk.send(&Frame::Members(certificates))?,
             Input::Summary(summary) => self.exchange.summary(summary, desk)?,
             Input::Changes {
                 document,

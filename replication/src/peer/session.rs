@@ -236,6 +236,9 @@ impl<S: Signer> Session<S> {
     /// key, is not talked to any longer.
     fn directory_changed(&mut self, directory: Arc<Directory>) -> Result<(), Refusal> {
         self.directory = directory;
+        if let Phase::Open(open) = &mut self.phase {
+            open.directory_changed();
+        }
         let peer = match &self.phase {
             Phase::Proving(_, peer) | Phase::LookingUp(peer, _) => peer,
             Phase::Opening(opener) => &opener.peer,

@@ -32,11 +32,12 @@ use vsm_core::{
 use crate::{
     change::ChangeError,
     document::{Document, Received},
+    members::Members,
     topic::Topic,
 };
 
 /// The version of what this module does.
-const BEHAVIOUR: u32 = 1;
+const BEHAVIOUR: u32 = 2;
 
 /// How the subsystem is made.
 pub const SHARED: Maker = Maker::of::<Shared>(Role::Shared);
@@ -65,6 +66,8 @@ pub struct Shared {
     hosted: BTreeSet<Role>,
     /// The documents that were ever written.
     documents: BTreeMap<Topic, Document>,
+    /// The nodes that are known.
+    members: Members,
     counts: Counts,
 }
 
@@ -74,6 +77,9 @@ impl System for Shared {
             Payload::Lifecycle(Lifecycle::Started(started)) => self.begin(started),
             Payload::Sharing(Sharing::Update(update)) => self.update(record, update, out),
             Payload::Sharing(Sharing::Change(change)) => self.receive(record, change, out),
+            Payload::Sharing(_) => {
+                self.members.note(record);
+            }
             _ => {}
         }
     }
@@ -97,7 +103,8 @@ impl System for Shared {
             view["entries"] = json!(entries);
             (topic.name().to_owned(), view)
         });
-        json!({"documents": documents.collect::<serde_json::Map<_, _>>(), "counts": self.counts})
+        let documents = documents.collect::<serde_json::Map<_, _>>();
+        json!({"documents": documents, "members": self.member_views(), "counts": self.counts})
     }
 
     fn query(&self, query: &Query) -> Value {
@@ -109,7 +116,7 @@ impl System for Shared {
                     .iter()
                     .map(|(topic, document)| (topic.name().to_owned(), summary(document)));
                 let documents = documents.collect::<serde_json::Map<_, _>>();
-                json!({"documents": documents, "counts": self.counts})
+                json!({"documents": documents, "members": self.members.iter().len(), "counts": self.counts})
             }
             _ => Value::Null,
         }
@@ -117,6 +124,19 @@ impl System for Shared {
 }
 
 impl Shared {
+    fn member_views(&self) -> Value {
+        let views = self.members.iter().map(|(node, known)| {
+            let view = json!({
+                "key": known.key().to_string(),
+                "auditor": known.auditor,
+                "checkpoint": known.checkpoint,
+                "accused": known.accused,
+            });
+            (node.to_string(), view)
+        });
+        views.collect::<serde_json::Map<_, _>>().into()
+    }
+
     fn begin(&mut self, started: &Started) {
         let author = Author {
             node: started.node.clone(),

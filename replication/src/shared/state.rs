@@ -13,6 +13,7 @@ use super::{Counts, Shared};
 use crate::{
     change::{ChangeError, Checked},
     document::Document,
+    members::Members,
     topic::Topic,
 };
 
@@ -21,6 +22,7 @@ pub(super) struct State {
     author: Option<Author>,
     hosted: BTreeSet<Role>,
     documents: Vec<DocumentState>,
+    members: Members,
     counts: Counts,
 }
 
@@ -40,6 +42,7 @@ impl State {
             author: shared.author.clone(),
             hosted: shared.hosted.clone(),
             documents: shared.documents.values().map(DocumentState::of).collect(),
+            members: shared.members.clone(),
             counts: shared.counts,
         }
     }
@@ -89,6 +92,7 @@ impl TryFrom<State> for Shared {
             author: state.author,
             hosted: state.hosted,
             documents: documents.collect::<Result<_, ChangeError>>()?,
+            members: state.members,
             counts: state.counts,
         })
     }
