@@ -9,6 +9,7 @@ pub mod keeping;
 pub mod model;
 pub mod node;
 pub mod offline;
+pub mod peering;
 pub mod reading;
 pub mod runtime;
 pub mod security;

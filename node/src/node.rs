@@ -25,6 +25,7 @@ use vsm_store::{EventLog, OpenError, Options};
 use crate::{
     api::{self, Api},
     config::Config,
+    peering::{self, Peering, PeeringError},
     runtime::{Handle, Hooks, Runtime, RuntimeOptions, StartError},
     security::{
         KeyError, NodeKey, TokenError, Tokens, private_directory, renewal,
@@ -80,6 +81,9 @@ pub enum NodeError {
     /// The certificates can't be used.
     #[error(transparent)]
     Certificates(#[from] MaterialError),
+    /// The node can't share anything with others.
+    #[error(transparent)]
+    Peering(#[from] PeeringError),
     /// The runtime did not start.
     #[error(transparent)]
     Start(#[from] StartError),
@@ -171,13 +175,24 @@ impl NodeBuilder {
             credits: usize::try_from(config.api.credits).unwrap_or(usize::MAX),
             snapshot_steps: config.storage.snapshot_steps,
             body_bytes_max: usize::try_from(config.storage.body_bytes_max).unwrap_or(usize::MAX),
+            sharing: true,
         };
         let name = config.node.name.clone();
-        let runtime = Runtime::start(log, Some(&directory), name, options, self.hooks).await?;
+        let mut runtime = Runtime::start(log, Some(&directory), name, options, self.hooks).await?;
         let handle = runtime.handle().clone();
         let begun = handle.shared().begun;
         let limits = api::server::Limits::new(&config);
-        let api = Arc::new(Api::new(handle.clone(), config, tokens, key, transport));
+        let feed = runtime.sharing();
+        let state = feed.as_ref().map_or(&[][..], |feed| &feed.state);
+        let peering = Peering::new(handle.clone(), &key, state)?;
+        let peers = config.cluster.peers.clone();
+        let api = Api::new(handle.clone(), config, tokens, key, transport, peering);
+        let api = Arc::new(api);
+        let mut watchers = JoinSet::new();
+        let ended = CancellationToken::new();
+        if let Some(feed) = feed {
+            watchers.spawn(peering::follow(api.clone(), feed.records, ended.clone()));
+        }
         let mut units = JoinSet::new();
         for unit in self.units {
             if let Err(error) = unit.begin(api.clone(), &mut units).await {
@@ -195,8 +210,9 @@ impl NodeBuilder {
             api.stopping.clone(),
         ));
         tasks.spawn(renewal::keep(api.clone()));
-        let mut watchers = JoinSet::new();
-        let ended = CancellationToken::new();
+        for address in peers {
+            tasks.spawn(peering::dial(api.clone(), address));
+        }
         for handler in self.telemetry {
             watchers.spawn(handler::run(handle.clone(), begun, handler, ended.clone()));
         }
@@ -362,6 +378,7 @@ impl Node {
     pub async fn stop(mut self, reason: &str) {
         self.api.stopping.cancel();
         while self.tasks.join_next().await.is_some() {}
+        self.links_ended().await;
         self.units_left().await;
         self.runtime.stop(reason).await;
         self.ended.cancel();
@@ -370,6 +387,15 @@ impl Node {
 }
 
 impl Node {
+    /// Waits until every link has said farewell.
+    async fn links_ended(&self) {
+        let links = &self.api.peering.accepted;
+        links.close();
+        if tokio::time::timeout(FAREWELL, links.wait()).await.is_err() {
+            tracing::warn!("links to nodes did not end in time");
+        }
+    }
+
     /// Waits until every unit has finished and left, inside and outside. They
     /// have limits of their own; this one is for a log that answers nothing.
     async fn units_left(&mut self) {

@@ -100,7 +100,11 @@ impl Members {
                     evidence: record.seq,
                 });
             }),
-            Sharing::Readmit(it) => self.change(&it.node, |known| known.accused = None),
+            // It is taken as it is now: what contradicted it is on the log.
+            Sharing::Readmit(it) => self.change(&it.node, |known| {
+                known.accused = None;
+                known.checkpoint = None;
+            }),
             Sharing::Update(_) | Sharing::View(_) | Sharing::Change(_) => false,
         }
     }

@@ -23,6 +23,7 @@ pub mod operations;
 mod output;
 pub mod params;
 pub mod patient;
+pub mod peers;
 pub mod problem;
 pub mod proofs;
 pub mod server;
@@ -53,6 +54,7 @@ use self::{
 };
 use crate::{
     config::Config,
+    peering::Peering,
     runtime::Handle,
     security::{NodeKey, Tokens, tls::Transport},
 };
@@ -70,6 +72,8 @@ pub struct Api {
     pub key: NodeKey,
     /// The node's side of every handshake.
     pub transport: Transport,
+    /// Links to other nodes.
+    pub peering: Peering,
     /// Nodes that may be let in at this moment.
     pub joins: Semaphore,
     /// The key of request digests, derived from it.
@@ -100,6 +104,7 @@ impl Api {
         tokens: Tokens,
         key: NodeKey,
         transport: Transport,
+        peering: Peering,
     ) -> Self {
         let permits =
             |count: u32| Semaphore::new(usize::try_from(count).unwrap_or(usize::MAX >> 3));
@@ -113,6 +118,7 @@ impl Api {
             request_key: key.request_key(),
             key,
             transport,
+            peering,
             joins: Semaphore::new(cluster::AT_A_TIME),
             bodies: Bodies::default(),
             unit_tasks: TaskTracker::new(),
@@ -154,6 +160,8 @@ pub fn router(api: Shared) -> Router {
         .route("/v1/cluster/join", post(cluster::join))
         .route("/v1/cluster/renew", post(cluster::renew))
         .route("/v1/cluster/revocations", get(cluster::revocations))
+        .route(crate::peering::PATH, get(peers::connect))
+        .route("/v1/peers", get(peers::list))
         .route("/v1/stream", get(stream::connect))
         .route("/v1/unit", get(crate::unit::socket::connect))
         .fallback(nowhere)

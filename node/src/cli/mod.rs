@@ -16,6 +16,7 @@ pub mod log;
 pub mod man;
 pub mod op;
 pub mod output;
+pub mod peers;
 pub mod place;
 pub mod restore;
 pub mod run;
@@ -109,6 +110,8 @@ enum Command {
     Config(config::ConfigCommand),
     /// The node in one look.
     Status(status::StatusArgs),
+    /// The other nodes that a node knows, and its links to them.
+    Peers(peers::PeersArgs),
     /// Submit, show and cancel operations.
     #[command(subcommand)]
     Op(op::OpCommand),
@@ -147,6 +150,7 @@ pub fn main() -> ExitCode {
         Command::Cluster(command) => cluster::run(&cli.global, command),
         Command::Config(command) => config::run(&cli.global, &command),
         Command::Status(args) => status::run(&cli.global, &args),
+        Command::Peers(args) => peers::run(&cli.global, &args),
         Command::Op(command) => op::run(&cli.global, command),
         Command::Unit(command) => unit::run(&cli.global, command),
         Command::Send(args) => send::run(&cli.global, args),

@@ -52,6 +52,8 @@ pub struct Span {
 #[derive(Clone, Copy)]
 enum Target {
     System(usize),
+    /// What nodes share: also for those who follow it outside of the fold.
+    Shared(Option<usize>),
     Every,
     Outside,
     Nobody,
@@ -154,9 +156,9 @@ impl Bus {
             })?;
             for (system, mailbox) in self.mailboxes.iter().enumerate() {
                 let woken = buffers.targets.iter().any(|target| match target {
-                    Target::System(index) => *index == system,
+                    Target::System(index) | Target::Shared(Some(index)) => *index == system,
                     Target::Every => true,
-                    Target::Outside | Target::Nobody => false,
+                    Target::Shared(None) | Target::Outside | Target::Nobody => false,
                 });
                 if woken {
                     mailbox.wake();
@@ -188,13 +190,17 @@ impl Bus {
                 }
             };
             buffers.bodies.push(pushed);
-            buffers.targets.push(self.target(&it.message.to));
+            buffers.targets.push(self.target(&it.message));
             self.counters.message(&it.message);
         }
     }
 
-    fn target(&self, to: &Address) -> Target {
+    fn target(&self, message: &Message) -> Target {
+        let to = &message.to;
         match to.role {
+            Role::Node | Role::Shared if message.channel() == Channel::Sharing => {
+                Target::Shared(self.hosting.index_of(to))
+            }
             Role::All => Target::Every,
             Role::Node => Target::Nobody,
             role if role.is_outside() => Target::Outside,
@@ -234,6 +240,15 @@ impl Bus {
             };
             match *target {
                 Target::System(system) => by_system[system].push(delivery),
+                Target::Shared(system) => {
+                    if let Some(system) = system {
+                        by_system[system].push(Delivery {
+                            record: delivery.record.clone(),
+                            credit: delivery.credit.clone(),
+                        });
+                    }
+                    outside.push(delivery);
+                }
                 Target::Every => {
                     for queue in by_system.iter_mut() {
                         queue.push(Delivery {

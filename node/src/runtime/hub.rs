@@ -9,7 +9,7 @@ use std::{
 use parking_lot::Mutex;
 use tokio::sync::{broadcast, mpsc, oneshot};
 use vsm_core::{
-    MessageId, Name, Payload, Record, Role,
+    Channel, MessageId, Name, Payload, Record, Role,
     payload::{
         Operations,
         operations::{OperationState, Session},
@@ -47,6 +47,8 @@ const ENDS_SWEPT_MIN: usize = 1_024;
 pub struct Hub {
     state: Mutex<State>,
     operators: broadcast::Sender<Arc<Record>>,
+    /// Who follows what nodes share.
+    sharing: Option<mpsc::UnboundedSender<Delivery>>,
     counters: Arc<Counters>,
 }
 
@@ -111,11 +113,18 @@ struct Line {
 impl Hub {
     /// A hub that nobody waits at yet.
     #[must_use]
-    pub fn new(counters: Arc<Counters>) -> Self {
+    ///
+    /// `sharing` gets every durable record of what nodes share. Each keeps its
+    /// credit until it is dropped there, which bounds how many wait.
+    pub fn new(
+        counters: Arc<Counters>,
+        sharing: Option<mpsc::UnboundedSender<Delivery>>,
+    ) -> Self {
         let (operators, _) = broadcast::channel(OPERATOR_FEED);
         Self {
             state: Mutex::default(),
             operators,
+            sharing,
             counters,
         }
     }
@@ -219,6 +228,11 @@ impl Hub {
             .fetch_add(released.len() as u64, Ordering::Relaxed);
         let mut state = self.state.lock();
         for delivery in released.drain(..) {
+            if delivery.record.message.channel() == Channel::Sharing {
+                // Without anybody who follows, the log keeps it.
+                let _ = self.sharing.as_ref().map(|it| it.send(delivery));
+                continue;
+            }
             let record = Arc::new(delivery.record);
             if record.message.to.role == Role::Operator {
                 // No operator listening is not a fault: the log keeps it.
@@ -360,7 +374,7 @@ mod tests {
 
     #[test]
     fn waiters_that_went_do_not_pile_up() {
-        let hub = Hub::new(Arc::default());
+        let hub = Hub::new(Arc::default(), None);
         let kept = hub.end_of(MessageId([255; 16]));
         for number in 0..10_000_u128 {
             // Refused, or hung up: the end never comes, and nobody waits.
@@ -381,7 +395,7 @@ mod tests {
 
     #[test]
     fn nobody_waits_at_a_hub_that_stopped() {
-        let hub = Hub::new(Arc::default());
+        let hub = Hub::new(Arc::default(), None);
         let (sender, mut before) = mpsc::channel(1);
         hub.connect(MessageId([1; 16]), sender);
         hub.stop();
@@ -394,7 +408,7 @@ mod tests {
 
     #[test]
     fn those_that_gave_up_do_not_pile_up_and_those_that_wait_are_kept() {
-        let hub = Hub::new(Arc::default());
+        let hub = Hub::new(Arc::default(), None);
         let id = |number: u32| {
             let mut id = [0; 16];
             id[..4].copy_from_slice(&number.to_be_bytes());

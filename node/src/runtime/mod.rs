@@ -17,6 +17,7 @@ pub mod bus;
 pub mod counters;
 pub mod credit;
 pub mod durable;
+pub mod feed;
 pub mod gate;
 pub mod handle;
 pub mod hub;
@@ -60,6 +61,7 @@ use self::{
     quarantine::Quarantine,
 };
 pub use self::{
+    feed::Feed,
     handle::{Handle, SendError},
     options::{Hooks, RuntimeOptions},
     recovery::RecoveryError,
@@ -215,6 +217,7 @@ pub enum StartError {
 pub struct Runtime {
     handle: Handle,
     tasks: JoinSet<Result<(), String>>,
+    sharing: Option<Feed>,
 }
 
 impl Runtime {
@@ -253,7 +256,12 @@ impl Runtime {
             .map(|_| Arc::new(Mailbox::default()))
             .collect();
         let gate = Arc::new(Gate::default());
-        let hub = Arc::new(Hub::new(counters.clone()));
+        let (sharing, feed) = options
+            .sharing
+            .then(|| feed::open(hosting.systems(), &begun.machines))
+            .flatten()
+            .unzip();
+        let hub = Arc::new(Hub::new(counters.clone(), sharing));
         let seats: Vec<_> = hosting
             .systems()
             .iter()
@@ -323,6 +331,7 @@ impl Runtime {
         Ok(Self {
             handle: Handle::new(shared),
             tasks,
+            sharing: feed,
         })
     }
 
@@ -330,6 +339,12 @@ impl Runtime {
     #[must_use]
     pub const fn handle(&self) -> &Handle {
         &self.handle
+    }
+
+    /// What nodes share, to be followed; once, and if
+    /// [`RuntimeOptions::sharing`] was set.
+    pub const fn sharing(&mut self) -> Option<Feed> {
+        self.sharing.take()
     }
 
     /// Waits until something ends that must not: a subsystem that fails again

@@ -15,6 +15,9 @@ pub struct RuntimeOptions {
     pub snapshot_steps: u64,
     /// The longest body, in bytes.
     pub body_bytes_max: usize,
+    /// Whether somebody will follow what nodes share, and takes it with
+    /// [`Runtime::sharing`](super::Runtime::sharing).
+    pub sharing: bool,
 }
 
 impl Default for RuntimeOptions {
@@ -24,6 +27,7 @@ impl Default for RuntimeOptions {
             credits: 16_384,
             snapshot_steps: 200_000,
             body_bytes_max: 1 << 20,
+            sharing: false,
         }
     }
 }

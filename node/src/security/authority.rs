@@ -81,6 +81,9 @@ pub enum AuthorityError {
     /// The certificate can't be made.
     #[error("a certificate can't be made: {0}")]
     Certificate(rcgen::Error),
+    /// The authority is elsewhere.
+    #[error("there is no authority in {}; name the directory of the node that founded the cluster", .0.display())]
+    Missing(PathBuf),
     /// The key and the certificate beside it are not one authority.
     #[error("the key in {} is not that of the authority's certificate beside it; put the authority's key back", .0.display())]
     Foreign(PathBuf),

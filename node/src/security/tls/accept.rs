@@ -22,7 +22,7 @@ use super::{
     material::Material,
     peer::{Arrival, Peer},
 };
-use crate::{api::patient::Patient, security::identity::Identity};
+use crate::api::patient::Patient;
 
 /// What a TLS handshake begins with (RFC 8446, 5.1).
 const HANDSHAKE: u8 = 0x16;
@@ -109,23 +109,10 @@ impl Transport {
             .await
             .map_err(|error| Fault::of_handshake(&error))?;
         let peer = match wants {
-            Arrival::Peer => Some(self.peer(&stream)?),
+            Arrival::Peer => Some(self.peer(stream.get_ref().1.peer_certificates())?),
             _ => None,
         };
         Ok(Accepted::Tls(Box::new(stream), wants, peer))
-    }
-
-    fn peer(&self, stream: &TlsStream<Line>) -> Result<Peer, Fault> {
-        let certificates = stream.get_ref().1.peer_certificates();
-        // The handshake required one and judged it.
-        let own = certificates
-            .and_then(|it| it.first())
-            .ok_or(Fault::Missing)?;
-        let identity = Identity::of(own).map_err(|error| Fault::Identity(error.to_string()))?;
-        Ok(Peer {
-            identity: Arc::new(identity),
-            revocations: self.revocations.subscribe(),
-        })
     }
 }
 

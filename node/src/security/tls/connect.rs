@@ -17,6 +17,7 @@ use vsm_core::Name;
 use super::{
     ALPN_JOIN, ALPN_PEER, Transport,
     fault::Fault,
+    peer::Peer,
     verify::{Meant, Pinned},
 };
 use crate::security::{identity::Identity, join_token::JoinToken};
@@ -60,7 +61,7 @@ pub struct PeerStream {
     /// The connection.
     pub stream: TlsStream<TcpStream>,
     /// Who is at the other end, as its certificate showed.
-    pub identity: Identity,
+    pub peer: Peer,
 }
 
 /// Connects to a node of the cluster at `host:port` and checks that it is the
@@ -77,25 +78,21 @@ pub async fn connect(
     node: Option<&Name>,
 ) -> Result<PeerStream, ConnectError> {
     let material = transport.material();
-    let peer = material.peer.as_ref().ok_or(ConnectError::NoMember)?;
+    let side = material.peer.as_ref().ok_or(ConnectError::NoMember)?;
     let verifier = Meant {
-        judge: peer.judge.clone(),
+        judge: side.judge.clone(),
         node: node.cloned(),
     };
     let mut config = client(&transport.provider, Arc::new(verifier))?
-        .with_client_cert_resolver(Arc::new(SingleCertAndKey::from(peer.key.clone())));
+        .with_client_cert_resolver(Arc::new(SingleCertAndKey::from(side.key.clone())));
     config.alpn_protocols = vec![ALPN_PEER.to_vec()];
     let stream = shake(address, config).await?;
-    let certificates = stream.get_ref().1.peer_certificates();
-    let identity = certificates
-        .and_then(|it| it.first())
-        .ok_or(Fault::Missing)
-        .and_then(|it| Identity::of(it).map_err(|error| Fault::Identity(error.to_string())));
-    let identity = identity.map_err(|fault| ConnectError::Handshake {
+    let peer = transport.peer(stream.get_ref().1.peer_certificates());
+    let peer = peer.map_err(|fault| ConnectError::Handshake {
         address: address.to_owned(),
         fault,
     })?;
-    Ok(PeerStream { stream, identity })
+    Ok(PeerStream { stream, peer })
 }
 
 /// Connects to one address of a join token, and checks that the authority that

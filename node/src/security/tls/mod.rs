@@ -17,7 +17,7 @@ mod verify;
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use parking_lot::RwLock;
-use rustls::crypto::CryptoProvider;
+use rustls::{crypto::CryptoProvider, pki_types::CertificateDer};
 use tokio::sync::watch;
 use vsm_core::{Name, Timestamp};
 
@@ -29,7 +29,9 @@ pub use self::{
     peer::{Arrival, Peer},
 };
 use self::{handshakes::Handshakes, material::Material};
-use super::{key::NodeKey, membership::Membership, revocation::Revocations};
+use super::{
+    identity::Identity, key::NodeKey, membership::Membership, revocation::Revocations,
+};
 use crate::config::Config;
 
 /// What nodes agree on for the link between them.
@@ -115,6 +117,29 @@ impl Transport {
     #[must_use]
     pub fn membership(&self) -> Option<Membership> {
         self.material().membership.clone()
+    }
+
+    /// Who is at the other end of a handshake that was judged.
+    fn peer(&self, certificates: Option<&[CertificateDer<'_>]>) -> Result<Peer, Fault> {
+        let shown = certificates.and_then(<[_]>::first).ok_or(Fault::Missing)?;
+        let identity = Identity::of(shown).map_err(|error| Fault::Identity(error.to_string()))?;
+        Ok(Peer {
+            identity: Arc::new(identity),
+            certificate: shown.clone().into_owned(),
+            revocations: self.revocations.subscribe(),
+        })
+    }
+
+    /// Whom a certificate names, if this node's authority ever signed it. It may
+    /// have expired: what its key signed while it was good still counts.
+    #[must_use]
+    pub fn vouched(&self, certificate: &CertificateDer<'_>) -> Option<Identity> {
+        let material = self.material();
+        let judge = &material.peer.as_ref()?.judge;
+        verify::expiry(certificate, &judge.roots, &self.provider)?;
+        let identity = Identity::of(certificate).ok()?;
+        let cluster = &material.membership.as_ref()?.identity.cluster;
+        (identity.cluster == *cluster).then_some(identity)
     }
 
     /// Until when the node's certificate is valid, if it is in a cluster.

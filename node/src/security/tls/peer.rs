@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use rustls::pki_types::CertificateDer;
 use tokio::sync::watch;
 
 use crate::security::{identity::Identity, revocation::Revocations};
@@ -34,6 +35,7 @@ impl Arrival {
 #[derive(Clone, Debug)]
 pub struct Peer {
     pub(super) identity: Arc<Identity>,
+    pub(super) certificate: CertificateDer<'static>,
     pub(super) revocations: watch::Receiver<Option<Arc<Revocations>>>,
 }
 
@@ -42,6 +44,12 @@ impl Peer {
     #[must_use]
     pub fn identity(&self) -> &Identity {
         &self.identity
+    }
+
+    /// The certificate that it showed.
+    #[must_use]
+    pub const fn certificate(&self) -> &CertificateDer<'static> {
+        &self.certificate
     }
 
     /// Waits until the node is revoked: whoever keeps a connection open for
