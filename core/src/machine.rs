@@ -140,6 +140,16 @@ impl Machine {
         })
     }
 
+    /// The bytes that the subsystem itself encoded, from those that
+    /// [`Machine::state`] gave: for read models that begin where a state ends.
+    ///
+    /// # Errors
+    /// When the bytes are no state.
+    pub fn system_state(state: &[u8]) -> Result<Vec<u8>, DecodeError> {
+        let State { system, .. } = codec::decode_state(state)?;
+        Ok(system)
+    }
+
     /// The digest of [`Machine::state`].
     #[must_use]
     pub fn digest(&self) -> Digest {

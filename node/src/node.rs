@@ -183,7 +183,7 @@ impl NodeBuilder {
         let begun = handle.shared().begun;
         let limits = api::server::Limits::new(&config);
         let feed = runtime.sharing();
-        let state = feed.as_ref().map_or(&[][..], |feed| &feed.state);
+        let state = feed.as_ref().map(|feed| feed.state.as_slice());
         let peering = Peering::new(handle.clone(), &key, state)?;
         let peers = config.cluster.peers.clone();
         let api = Api::new(handle.clone(), config, tokens, key, transport, peering);
@@ -337,6 +337,12 @@ impl Node {
     #[must_use]
     pub fn transport(&self) -> &Transport {
         &self.api.transport
+    }
+
+    /// Its links to other nodes, and what it knows of these.
+    #[must_use]
+    pub fn peering(&self) -> &Peering {
+        &self.api.peering
     }
 
     /// Whether it speaks TLS on its port.

@@ -6,33 +6,39 @@
 //!                └─ key: str
 //! ```
 //!
-//! The skeleton is made by a fixed actor at time 0, so that every node begins
-//! with the same heads and no two nodes create the same map concurrently
-//! (which would hide one side's entries).
-//!
 //! A document is a function of the changes that were made and received, in
-//! their order: a fold may hold one.
+//! their order: a fold may hold one. Which of them count says the [`Intake`];
+//! here they are applied.
+//!
+//! A change that counts and that Automerge refuses, or panics on, is *spoilt*:
+//! it stays in the history, so that nobody sends it again and again, and the
+//! document goes on without it and without what builds on it. What Automerge
+//! does to a change depends on the changes before it alone, as far as its code
+//! shows; a build that checks arithmetic may panic where another does not, so
+//! nodes of one cluster should run one build.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    panic::{AssertUnwindSafe, catch_unwind},
+};
 
 use automerge::{
-    ActorId, Automerge, AutomergeError, Change, ChangeHash, ObjId, ObjType, ROOT, ReadDoc, Value,
+    Automerge, AutomergeError, Change, ChangeHash, ObjId, ObjType, ReadDoc, Value,
     transaction::{CommitOptions, Transactable},
 };
+use bytes::Bytes;
 use vsm_core::{Timestamp, payload::sharing::Author};
 
 use crate::{
-    actor::actor_of,
+    actor::Actor,
     change::{CHANGE_BYTES_MAX, ChangeError, Checked},
-    held::Held,
     history::History,
+    intake::{COUNTER_MAX, Intake, Taken, Vouched},
+    skeleton::skeleton,
     topic::Topic,
     touched,
+    voucher::{Owner, Voucher},
 };
-
-const BUCKETS: u16 = 256;
-/// The actor of the skeleton. No node's: those begin otherwise.
-const GENESIS: [u8; 16] = *b"vsm-genesis-0001";
 
 /// What became of a change that was received.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -42,8 +48,19 @@ pub struct Received {
     pub counted: usize,
     /// How many that had waited were dropped: they can't be taken in.
     pub dropped: usize,
+    /// Those of the counted that Automerge can't apply.
+    pub spoilt: Vec<ChangeHash>,
     /// The entries that read otherwise now, by key; `None`: it is gone.
     pub views: BTreeMap<String, Option<String>>,
+}
+
+/// A change that was made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Made {
+    /// Its uncompressed bytes.
+    pub bytes: Bytes,
+    /// What became of changes that had waited for it.
+    pub received: Received,
 }
 
 /// A shared document, as one actor writes it.
@@ -53,53 +70,61 @@ pub struct Document {
     epoch: u32,
     doc: Automerge,
     buckets: Vec<ObjId>,
-    genesis: ChangeHash,
-    history: History<Author>,
-    held: Held,
-    /// Actors that used a number twice.
-    forked: BTreeSet<ActorId>,
-    /// Who writes here.
-    author: Author,
+    intake: Intake,
+    /// Changes that count and are not in `doc`.
+    spoilt: BTreeSet<ChangeHash>,
+    /// Their actors: of these nothing can be applied any more.
+    spoilt_actors: BTreeSet<Actor>,
 }
 
 impl Document {
     /// The document before its first entry; the same heads on every node.
-    /// `author` is who will write: a node in a run.
+    /// `owner` is who will write: a node in a run.
     ///
     /// # Errors
     /// When Automerge refuses the skeleton, which would be a defect.
-    pub fn new(topic: Topic, epoch: u32, author: Author) -> Result<Self, ChangeError> {
-        let mut doc = Automerge::new().with_actor(ActorId::from(GENESIS));
-        let made = doc
-            .transact_with::<_, _, AutomergeError, _>(
-                |_| {
-                    CommitOptions::default()
-                        .with_time(0)
-                        .with_message(format!("genesis {epoch}"))
-                },
-                |tx| {
-                    tx.put(ROOT, "topic", topic.name())?;
-                    (0..BUCKETS)
-                        .map(|bucket| tx.put_object(ROOT, format!("{bucket:02x}"), ObjType::Map))
-                        .collect::<Result<Vec<_>, _>>()
-                },
-            )
-            .map_err(|failure| failure.error)?;
-        let genesis = made
-            .hash
-            .ok_or_else(|| ChangeError::Malformed("the skeleton is empty".to_owned()))?;
-        doc.set_actor(actor_of(&author.node, &author.run));
-        Ok(Self {
+    pub fn new(topic: Topic, epoch: u32, owner: Owner) -> Result<Self, ChangeError> {
+        let skeleton = skeleton(topic, epoch)?;
+        let mut document = Self {
             topic,
             epoch,
-            doc,
-            buckets: made.result,
-            genesis,
-            history: History::default(),
-            held: Held::default(),
-            forked: BTreeSet::new(),
-            author,
-        })
+            intake: Intake::new(&skeleton.change),
+            doc: skeleton.document,
+            buckets: skeleton.buckets,
+            spoilt: BTreeSet::new(),
+            spoilt_actors: BTreeSet::new(),
+        };
+        document.begin(owner);
+        Ok(document)
+    }
+
+    /// The document of changes that counted before.
+    ///
+    /// # Errors
+    /// When Automerge refuses the skeleton, which would be a defect.
+    pub(crate) fn restore(
+        topic: Topic,
+        epoch: u32,
+        intake: Intake,
+        spoilt: BTreeSet<ChangeHash>,
+    ) -> Result<Self, ChangeError> {
+        let skeleton = skeleton(topic, epoch)?;
+        let actors = intake.history().changes();
+        let actors = actors.filter(|it| spoilt.contains(&it.hash));
+        let spoilt_actors = actors
+            .map(|it| Ok(Checked::new(it.bytes.clone())?.actor()))
+            .collect::<Result<_, ChangeError>>()?;
+        let mut document = Self {
+            topic,
+            epoch,
+            intake,
+            doc: skeleton.document,
+            buckets: skeleton.buckets,
+            spoilt,
+            spoilt_actors,
+        };
+        document.rebuild()?;
+        Ok(document)
     }
 
     /// What it is about.
@@ -114,20 +139,32 @@ impl Document {
         self.epoch
     }
 
-    /// The changes that count beside the skeleton.
+    /// Which changes count, and which wait to.
     #[must_use]
-    pub const fn history(&self) -> &History<Author> {
-        &self.history
+    pub const fn intake(&self) -> &Intake {
+        &self.intake
+    }
+
+    /// The changes that count.
+    #[must_use]
+    pub const fn history(&self) -> &History<Voucher> {
+        self.intake.history()
+    }
+
+    /// Changes that count and that Automerge can't apply.
+    #[must_use]
+    pub const fn spoilt(&self) -> &BTreeSet<ChangeHash> {
+        &self.spoilt
     }
 
     /// Who writes from now on.
-    pub fn set_author(&mut self, author: Author) {
-        self.doc.set_actor(actor_of(&author.node, &author.run));
-        self.author = author;
+    pub fn begin(&mut self, owner: Owner) {
+        self.doc.set_actor(owner.actor().id());
+        self.intake.begin(owner);
     }
 
     /// Sets an entry, or removes it, at the time of the record that asks for
-    /// it. Gives the change's uncompressed bytes; `None` when nothing changed.
+    /// it. `None` when nothing changed.
     ///
     /// # Errors
     /// When the change would be too long; then nothing changed.
@@ -136,13 +173,23 @@ impl Document {
         key: &str,
         value: Option<&str>,
         time: Timestamp,
-    ) -> Result<Option<Vec<u8>>, ChangeError> {
+    ) -> Result<Option<Made>, ChangeError> {
         let length = key.len() + value.map_or(0, str::len);
         if length > CHANGE_BYTES_MAX / 2 {
-            return Err(ChangeError::Length(length));
+            return Err(ChangeError::EntryLength(length));
         }
         if self.get(key)?.as_deref() == value {
             return Ok(None);
+        }
+        let highest = self.history().operations();
+        // One operation, and Automerge gives it the next counter.
+        if highest + 1 >= COUNTER_MAX {
+            return Err(ChangeError::Counter {
+                start: highest + 1,
+                end: highest + 2,
+                least: highest + 1,
+                most: COUNTER_MAX,
+            });
         }
         let bucket = self.buckets[bucket_of(key)].clone();
         let seconds = i64::try_from(time.0 / 1_000_000).unwrap_or(i64::MAX);
@@ -158,9 +205,13 @@ impl Document {
         let Some(change) = self.doc.get_last_local_change() else {
             return Ok(None);
         };
-        let bytes = change.raw_bytes().to_vec();
-        self.count(&change, bytes.clone(), self.author.clone());
-        Ok(Some(bytes))
+        let change = Checked::made(change)?;
+        let bytes = change.bytes().clone();
+        let mut taken = self.intake.made(change, None)?;
+        // The first is the one that was just made.
+        taken.counted.remove(0);
+        let received = self.apply(taken)?;
+        Ok(Some(Made { bytes, received }))
     }
 
     /// Takes in a change that somebody else made, whose signature was looked
@@ -169,138 +220,117 @@ impl Document {
     /// # Errors
     /// When the bytes are no change, or one that can't be taken in. Then the
     /// document is as it was.
-    pub fn receive(&mut self, bytes: Vec<u8>, author: Author) -> Result<Received, ChangeError> {
-        let mut received = Received::default();
-        let mut ready = vec![Checked::new(bytes, author)?];
-        let mut first = true;
-        while let Some(change) = ready.pop() {
+    pub fn receive(&mut self, bytes: Bytes, author: &Author) -> Result<Received, ChangeError> {
+        let change = Checked::new(bytes)?;
+        let taken = self.intake.offer(change, Voucher::of(author)?)?;
+        self.apply(taken)
+    }
+
+    fn apply(&mut self, taken: Taken) -> Result<Received, ChangeError> {
+        let mut received = Received {
+            counted: taken.counted.len(),
+            dropped: taken.dropped,
+            ..Received::default()
+        };
+        for Vouched { change, .. } in taken.counted {
             let hash = change.hash();
-            match self.take(change, &mut received) {
-                Ok(true) => ready.extend(self.held.release(&hash)),
-                Ok(false) => {}
-                // Who sent one that had waited was told long ago that it came.
-                Err(error) if first => return Err(error),
-                Err(_) => received.dropped += 1,
+            if self.is_lost(&change) {
+                received.spoilt.push(hash);
+                self.spoil(hash, change.actor());
+                continue;
             }
-            first = false;
+            match self.apply_one(change.change()) {
+                Some(views) => received.views.extend(views),
+                None => {
+                    received.spoilt.push(hash);
+                    self.spoil(hash, change.actor());
+                    self.rebuild()?;
+                }
+            }
         }
         Ok(received)
     }
 
-    /// Takes in one change, or has it wait; whether it counts now.
-    fn take(&mut self, change: Checked, received: &mut Received) -> Result<bool, ChangeError> {
-        let hash = change.hash();
-        if self.knows(&hash) {
-            return Ok(false);
-        }
-        let (actor, number) = (change.change.actor_id().clone(), change.change.seq());
-        if self.forked.contains(&actor) {
-            return Err(ChangeError::Quarantined(actor));
-        }
-        let last = self.history.last_of(&actor);
-        // Its hash is unknown, so another change has this number.
-        if number <= last {
-            self.forked.insert(actor.clone());
-            return Err(ChangeError::Forked { actor, number });
-        }
-        let deps = change.change.deps();
-        let missing: Vec<_> = deps.iter().filter(|it| !self.knows(it)).copied().collect();
-        if let Some(waits_for) = missing.first() {
-            return match self.held.hold(change, *waits_for) {
-                true => Ok(false),
-                false => Err(ChangeError::Missing(missing)),
-            };
-        }
-        if number > last + 1 {
-            let what = format!("it is number {number} of its actor and builds on number {last}");
-            return Err(ChangeError::Malformed(what));
-        }
-        self.apply(change, received)?;
-        Ok(true)
+    /// Whether a change belongs to what Automerge can't apply.
+    fn is_lost(&self, change: &Checked) -> bool {
+        let mut parents = change.change().deps().iter();
+        parents.any(|it| self.spoilt.contains(it)) || self.spoilt_actors.contains(&change.actor())
     }
 
-    fn apply(&mut self, change: Checked, received: &mut Received) -> Result<(), ChangeError> {
-        let keys = touched::keys(&self.doc, &self.buckets, &change.change);
-        let before: Vec<_> = keys.iter().map(|key| self.get(key)).collect();
-        let Checked {
-            change,
-            bytes,
-            author,
-        } = change;
-        if let Err(error) = self.doc.apply_changes([change.clone()]) {
-            // Automerge does not say how far it got.
-            self.rebuild()?;
-            return Err(error.into());
+    fn spoil(&mut self, hash: ChangeHash, actor: Actor) {
+        self.spoilt.insert(hash);
+        self.spoilt_actors.insert(actor);
+    }
+
+    /// Applies a change; gives the entries that read otherwise now. `None`:
+    /// Automerge can't, and may have left the document in any state.
+    fn apply_one(&mut self, change: &Change) -> Option<BTreeMap<String, Option<String>>> {
+        // What a panic leaves behind is thrown away.
+        let applied = catch_unwind(AssertUnwindSafe(|| {
+            let keys = touched::keys(&self.doc, &self.buckets, change);
+            let before: Vec<_> = keys.iter().map(|key| self.get(key).ok()).collect();
+            self.doc.apply_changes([change.clone()])?;
+            let mut views = BTreeMap::new();
+            for (key, before) in keys.into_iter().zip(before) {
+                let after = self.get(&key)?;
+                if before.as_ref() != Some(&after) {
+                    views.insert(key, after);
+                }
+            }
+            Ok::<_, ChangeError>(views)
+        }));
+        applied.ok()?.ok()
+    }
+
+    /// Makes the document anew from the changes that count and are not spoilt:
+    /// all at once, which is much faster than one by one. Should Automerge not
+    /// take them so, then one by one, without the first that it does not take,
+    /// until it takes the rest.
+    fn rebuild(&mut self) -> Result<(), ChangeError> {
+        loop {
+            let skeleton = skeleton(self.topic, self.epoch)?;
+            let mut changes = Vec::with_capacity(self.history().count());
+            for counted in self.history().changes() {
+                if !self.spoilt.contains(&counted.hash) {
+                    changes.push(Checked::new(counted.bytes.clone())?);
+                }
+            }
+            let (empty, author) = (skeleton.document, self.doc.get_actor().clone());
+            let whole = applied(empty.clone(), changes.iter().map(Checked::change));
+            let one_by_one = || {
+                changes.iter().try_fold(empty, |document, change| {
+                    applied(document, [change.change()]).ok_or(change)
+                })
+            };
+            match whole.map_or_else(one_by_one, Ok) {
+                Ok(document) => {
+                    self.doc = document.with_actor(author);
+                    self.buckets = skeleton.buckets;
+                    return Ok(());
+                }
+                Err(change) => {
+                    let (hash, actor) = (change.hash(), change.actor());
+                    self.spoil(hash, actor);
+                    self.spoil_what_follows()?;
+                }
+            }
         }
-        self.count(&change, bytes, author);
-        received.counted += 1;
-        for (key, before) in keys.into_iter().zip(before) {
-            let after = self.get(&key)?;
-            if before.ok() != Some(after.clone()) {
-                received.views.insert(key, after);
+    }
+
+    /// What builds on spoilt changes is spoilt as well, and what their actors
+    /// wrote after them.
+    fn spoil_what_follows(&mut self) -> Result<(), ChangeError> {
+        let mut lost = Vec::new();
+        for counted in self.intake.history().changes() {
+            let change = Checked::new(counted.bytes.clone())?;
+            lost.push(change);
+        }
+        for change in lost {
+            if self.is_lost(&change) {
+                self.spoil(change.hash(), change.actor());
             }
         }
         Ok(())
-    }
-
-    fn count(&mut self, change: &Change, bytes: Vec<u8>, author: Author) {
-        let actor = change.actor_id().clone();
-        self.history.push(actor, change.hash(), bytes, author);
-    }
-
-    /// Makes the document anew from the changes that count.
-    fn rebuild(&mut self) -> Result<(), ChangeError> {
-        let mut fresh = Self::new(self.topic, self.epoch, self.author.clone())?;
-        let changes = self.history.changes().iter();
-        fresh.replay(changes.map(|it| (it.bytes.clone(), it.note.clone())))?;
-        self.doc = fresh.doc;
-        self.buckets = fresh.buckets;
-        Ok(())
-    }
-
-    /// Takes in changes that counted before, in the order in which they came
-    /// to: all at once, which is much faster than one by one.
-    pub(crate) fn replay(
-        &mut self,
-        changes: impl IntoIterator<Item = (Vec<u8>, Author)>,
-    ) -> Result<(), ChangeError> {
-        let mut parsed = Vec::new();
-        for (bytes, author) in changes {
-            let change = Checked::new(bytes, author)?;
-            parsed.push(change.change.clone());
-            self.count(&change.change, change.bytes, change.author);
-        }
-        Ok(self.doc.apply_changes(parsed)?)
-    }
-
-    /// How many changes wait for others.
-    #[must_use]
-    pub fn waiting(&self) -> usize {
-        self.held.len()
-    }
-
-    /// Changes that wait for others.
-    pub(crate) const fn held(&self) -> &Held {
-        &self.held
-    }
-
-    /// Has a change wait that had waited before.
-    pub(crate) fn hold(&mut self, change: Checked, missing: ChangeHash) -> bool {
-        self.held.hold(change, missing)
-    }
-
-    /// Actors of which nothing more is taken.
-    #[must_use]
-    pub const fn forked(&self) -> &BTreeSet<ActorId> {
-        &self.forked
-    }
-
-    pub(crate) fn set_forked(&mut self, forked: BTreeSet<ActorId>) {
-        self.forked = forked;
-    }
-
-    fn knows(&self, hash: &ChangeHash) -> bool {
-        *hash == self.genesis || self.history.contains(hash)
     }
 
     /// An entry; `None` also where something else than a text stands.
@@ -340,6 +370,19 @@ impl Document {
         heads.sort();
         heads
     }
+}
+
+/// A document with more changes; `None` when Automerge refuses them or panics.
+fn applied<'a>(
+    mut document: Automerge,
+    changes: impl IntoIterator<Item = &'a Change>,
+) -> Option<Automerge> {
+    let changes: Vec<_> = changes.into_iter().cloned().collect();
+    catch_unwind(AssertUnwindSafe(move || {
+        document.apply_changes(changes).ok()?;
+        Some(document)
+    }))
+    .ok()?
 }
 
 /// The bucket of a key.

@@ -9,11 +9,15 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use vsm_core::{
-    Name, Record, Seq, Text,
+    Machine, Name, Record, Seq, Text,
+    codec::{DecodeError, decode_state},
     payload::{Payload, Sharing},
 };
 
-use crate::peer::{Directory, Member, PublicKey};
+use crate::{
+    peer::{Directory, Member, PublicKey},
+    shared::state::State,
+};
 
 /// The most nodes that are kept in mind. An authority admits 1,000 at a time.
 const NODES_MAX: usize = 2_000;
@@ -60,6 +64,16 @@ pub struct Members {
 }
 
 impl Members {
+    /// Those that a node's `Shared` knew when it had this state
+    /// ([`Machine::state`]).
+    ///
+    /// # Errors
+    /// When the bytes are no such state.
+    pub fn restore(state: &[u8]) -> Result<Self, DecodeError> {
+        let state: State = decode_state(&Machine::system_state(state)?)?;
+        Ok(state.members)
+    }
+
     /// Takes in a record that may say something of a node; whether it did.
     pub fn note(&mut self, record: &Record) -> bool {
         let Payload::Sharing(sharing) = &record.message.payload else {

@@ -13,10 +13,11 @@ use support::{
 };
 use vsm_replication::{
     CHANGE_BYTES_MAX,
+    change::FormError,
+    columns::ColumnError,
     sync::{
         Access, Input, Refusal, Violation,
         chunk::{self, ChunkError},
-        columns::ColumnError,
         message::MessageError,
     },
 };
@@ -108,7 +109,10 @@ fn chunks_other_than_plain_and_compressed_changes_end_the_session() {
     refused!(item(bundle), Violation::Chunk(ChunkError::Type(3)));
     let mut damaged = change.clone();
     *damaged.last_mut().unwrap() ^= 1;
-    refused!(item(damaged), Violation::Chunk(ChunkError::Checksum));
+    refused!(
+        item(damaged),
+        Violation::Chunk(ChunkError::Change(FormError::Checksum))
+    );
     refused!(
         item(change[..20].to_vec()),
         Violation::Chunk(ChunkError::Malformed(_))
@@ -160,13 +164,13 @@ fn bombs_do_not_go_off() {
     let endless = [0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x02];
     assert_eq!(
         chunk::read(&operations(&endless, &[1, b'k'])).unwrap_err(),
-        ChunkError::Columns(ColumnError::Operations)
+        ChunkError::Change(FormError::Columns(ColumnError::Operations))
     );
     let mut long_key = vec![0xc8, 0xdf, 0x02]; // 45,000
     long_key.extend(vec![b'k'; 45_000]);
     assert_eq!(
         chunk::read(&operations(&[0xe4, 0x00], &long_key)).unwrap_err(),
-        ChunkError::Columns(ColumnError::Text)
+        ChunkError::Change(FormError::Columns(ColumnError::Text))
     );
 }
 

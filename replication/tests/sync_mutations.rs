@@ -14,7 +14,10 @@ use support::{
     bytes::{changes, chunk_of, compressed, contents, message_of, server},
     field, genesis, heads, sync_frame,
 };
-use vsm_replication::sync::{Access, Input, Violation, chunk::ChunkError};
+use vsm_replication::{
+    change::FormError,
+    sync::{Access, Input, Violation, chunk::ChunkError},
+};
 
 /// A small generator, so that a seed names a run.
 struct Random(u64);
@@ -110,7 +113,7 @@ fn mutated_messages_and_changes_do_no_harm() {
             .filter(|it| {
                 matches!(
                     it,
-                    Violation::Panicked | Violation::Chunk(ChunkError::Panicked)
+                    Violation::Panicked | Violation::Chunk(ChunkError::Change(FormError::Panicked))
                 )
             })
             .count() as u64;

@@ -70,7 +70,11 @@ pub fn run(global: &Global, args: &PeersArgs) -> Done {
 fn print(peers: &Value) -> io::Result<()> {
     let nodes = peers["nodes"].as_array().map_or(&[][..], Vec::as_slice);
     let text = |value: &Value| value.as_str().unwrap_or("-").to_owned();
-    let number = |value: &Value| value.as_u64().map_or_else(|| "-".into(), |it| it.to_string());
+    let number = |value: &Value| {
+        value
+            .as_u64()
+            .map_or_else(|| "-".into(), |it| it.to_string())
+    };
     let rows = nodes.iter().map(|node| {
         let link = &node["link"];
         let since = link["since"].as_u64();

@@ -81,9 +81,7 @@ pub(super) async fn run(
     // Before anything is said: what comes to count from now on is told.
     let mut changed = peering.changed.subscribe();
     let mut directory = peering.directory.subscribe();
-    peering
-        .meet(identity, peer.certificate().as_ref())
-        .await;
+    peering.meet(identity, peer.certificate().as_ref()).await;
     link.begin(directory.borrow_and_update().clone());
     loop {
         link.work().await;
@@ -308,8 +306,10 @@ impl Link<'_> {
             return;
         };
         self.superseded = superseded;
-        let checkpoint = self.peering.members.lock().get(&self.node);
-        let checkpoint = checkpoint.and_then(|known| known.checkpoint.clone());
+        let members = self.peering.members.lock();
+        let known = members.get(&self.node);
+        let checkpoint = known.and_then(|known| known.checkpoint.clone());
+        drop(members);
         self.log_id = Some(hello.log);
         self.handle(Input::Standing(Box::new(Standing {
             checkpoint,

@@ -38,15 +38,16 @@ use vsm_core::{
 };
 use vsm_replication::{
     Catalogue, Members,
+    catalogue::{self, RestoreError},
     peer::{Alarm, CheckedChange, Directory, Identity, SignedChange},
 };
 use vsm_store::note::{NoteError, NoteSigner};
 
+pub(crate) use self::{dial::dial, follow::follow, link::accept};
 pub use self::{
     roster::{LinkView, Roster, Seed},
     wire::PATH,
 };
-pub(crate) use self::{dial::dial, follow::follow, link::accept};
 use crate::{
     model,
     runtime::{Handle, Root, SendError},
@@ -86,19 +87,23 @@ pub struct Peering {
 #[derive(Debug, thiserror::Error)]
 pub enum PeeringError {
     /// The state of the shared documents can't be read.
-    #[error("the state of the shared documents: {0}")]
-    State(#[from] DecodeError),
+    #[error(transparent)]
+    Documents(#[from] RestoreError),
+    /// Nor that of the nodes that are known.
+    #[error("the state of the nodes that are known: {0}")]
+    Members(#[from] DecodeError),
     /// The node's key can't sign.
     #[error("the node's key: {0}")]
     Key(#[from] NoteError),
 }
 
 impl Peering {
-    /// From the state that the shared documents had when the run began.
+    /// From the state that the shared documents had when the run began; `None`
+    /// on a node that does not host them.
     ///
     /// # Errors
     /// When that state or the key can't be used.
-    pub fn new(handle: Handle, key: &NodeKey, state: &[u8]) -> Result<Self, PeeringError> {
+    pub fn new(handle: Handle, key: &NodeKey, state: Option<&[u8]>) -> Result<Self, PeeringError> {
         let shared = handle.shared();
         let hosting = shared.bus.hosting();
         let node = hosting.node().clone();
@@ -112,7 +117,16 @@ impl Peering {
             roles: model::ROLES.to_vec(),
         };
         let signing = key.signing().clone();
-        let (catalogue, members) = Catalogue::restore(node.clone(), signing.clone(), state)?;
+        let (catalogue, members) = match state {
+            Some(state) => (
+                Catalogue::restore(node.clone(), signing.clone(), state)?,
+                Members::restore(state)?,
+            ),
+            None => (
+                Catalogue::new(node.clone(), signing.clone()),
+                Members::default(),
+            ),
+        };
         let (changed, _) = broadcast::channel(LOTS_MAX);
         Ok(Self {
             notes: Arc::new(key.signer(&log)?),
@@ -143,7 +157,7 @@ impl Peering {
         changes: Vec<CheckedChange>,
     ) -> Result<Vec<(CheckedChange, CheckedChange)>, SendError> {
         let sifted = self.catalogue.lock().sift(changes);
-        let mut new = sifted.new;
+        let mut new = sifted.unknown;
         {
             let mut logging = self.logging.lock();
             new.retain(|change| logging.insert(Digest::of(&change.change.bytes)));
@@ -152,7 +166,7 @@ impl Peering {
         while !rest.is_empty() {
             let (lot, more) = rest.split_at(rest.len().min(LOGGED_AT_A_TIME));
             let roots = lot.iter().map(|change| {
-                let message = vsm_replication::catalogue::message(change);
+                let message = catalogue::message(&change.change);
                 Root::new(Role::Node, Role::Shared, message, peer.clone())
             });
             if let Err(error) = self.handle.send_many(roots.collect()).await {
@@ -164,7 +178,7 @@ impl Peering {
             }
             rest = more;
         }
-        Ok(sifted.forks)
+        Ok(sifted.forked)
     }
 
     /// Has the log keep an alarm of the session with `peer`, and tells policy.

@@ -5,11 +5,7 @@ use std::{io, pin::Pin, time::Duration};
 use axum::extract::ws;
 use bytes::Bytes;
 use futures_util::{Sink, SinkExt, Stream, StreamExt, future};
-use tokio::{
-    net::TcpStream,
-    sync::mpsc,
-    time::timeout,
-};
+use tokio::{net::TcpStream, sync::mpsc, time::timeout};
 use tokio_rustls::client::TlsStream;
 use tokio_tungstenite::{
     WebSocketStream, client_async_with_config,
@@ -103,7 +99,11 @@ impl Wire {
     pub(super) fn write(
         self,
         patience: Duration,
-    ) -> (Reading, mpsc::UnboundedSender<Bytes>, mpsc::UnboundedReceiver<usize>) {
+    ) -> (
+        Reading,
+        mpsc::UnboundedSender<Bytes>,
+        mpsc::UnboundedReceiver<usize>,
+    ) {
         // The session bounds what is under way.
         let (frames, mut waiting) = mpsc::unbounded_channel::<Bytes>();
         let (written, told) = mpsc::unbounded_channel();

@@ -13,7 +13,7 @@ use std::{
 
 use bytes::Bytes;
 use vsm_core::{
-    Address, Channel, Hosting, Message, Record, Role, Seq, Timestamp,
+    Channel, Hosting, Message, Record, Role, Seq, Timestamp,
     matrix::{self, RefusalReason},
 };
 use vsm_store::{AppendError, Batch, EventLog};

@@ -116,10 +116,7 @@ impl Hub {
     ///
     /// `sharing` gets every durable record of what nodes share. Each keeps its
     /// credit until it is dropped there, which bounds how many wait.
-    pub fn new(
-        counters: Arc<Counters>,
-        sharing: Option<mpsc::UnboundedSender<Delivery>>,
-    ) -> Self {
+    pub fn new(counters: Arc<Counters>, sharing: Option<mpsc::UnboundedSender<Delivery>>) -> Self {
         let (operators, _) = broadcast::channel(OPERATOR_FEED);
         Self {
             state: Mutex::default(),
@@ -230,7 +227,9 @@ impl Hub {
         for delivery in released.drain(..) {
             if delivery.record.message.channel() == Channel::Sharing {
                 // Without anybody who follows, the log keeps it.
-                let _ = self.sharing.as_ref().map(|it| it.send(delivery));
+                if let Some(sharing) = &self.sharing {
+                    drop(sharing.send(delivery));
+                }
                 continue;
             }
             let record = Arc::new(delivery.record);

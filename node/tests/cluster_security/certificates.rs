@@ -43,11 +43,11 @@ async fn a_member_is_let_in_and_knows_whom_it_met() {
         .connect(&address, Some(&name("node-1")))
         .await
         .unwrap();
-    assert_eq!(met.identity.node, name("node-1"));
-    assert_eq!(met.identity.cluster, name("plant"));
+    assert_eq!(met.peer.identity().node, name("node-1"));
+    assert_eq!(met.peer.identity().cluster, name("plant"));
     // The key that the log begins with.
     let log = founder.node.handle().log().identity();
-    assert_eq!(met.identity.key, log.node_key);
+    assert_eq!(met.peer.identity().key, log.node_key);
     member.list(&address).await.unwrap();
     founder.stop().await;
 }

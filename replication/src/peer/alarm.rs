@@ -3,10 +3,11 @@
 use vsm_core::Name;
 
 use super::{
-    changes::{Actor, DocumentId, SignedChange},
+    changes::{DocumentId, SignedChange},
     refusal::Refusal,
     relay::{Cursor, Position, Receipt, RelayBatch},
 };
+use crate::actor::Actor;
 
 /// Something is wrong with a node, and this shows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,8 +21,9 @@ pub enum Alarm {
         /// The change.
         change: Box<SignedChange>,
     },
-    /// A node used a number for two changes: a clone, or a lost tail under the
-    /// same run. Each is signed by its owner.
+    /// An actor used a number for two changes: a clone, or a lost tail under
+    /// the same run. Each is signed by its owner: the node whose actor it is,
+    /// or, if it is a client's actor, whoever let the change in.
     ChangeForked {
         /// The document.
         document: DocumentId,
@@ -99,14 +101,15 @@ pub enum Alarm {
 impl Alarm {
     /// The node to be put in quarantine, if the evidence is against one, given
     /// the peer's name. An impostor at a connection is no evidence against the
-    /// node it imitates, a peer that says itself that it lost its tail needs an
+    /// node it imitates, two changes of a client are none against the nodes
+    /// that let them in, a peer that says itself that it lost its tail needs an
     /// operator but no fence, and a cursor ahead of this log is this log's
     /// fault more likely than the peer's.
     #[must_use]
     pub fn culprit<'a>(&'a self, peer: &'a Name) -> Option<&'a Name> {
         match self {
             Self::Identity(_) | Self::ReceiptWithdrawn { .. } | Self::CursorUnknown { .. } => None,
-            Self::ChangeForked { first, .. } => Some(&first.owner),
+            Self::ChangeForked { actor, first, .. } => actor.is_node().then_some(&first.owner),
             Self::Change { .. }
             | Self::Relays { .. }
             | Self::Receipt { .. }

@@ -2,12 +2,15 @@
 //!
 //! A change's owner is a node in one of its runs. The owner's signature covers
 //! the document, the owner and its run; from these follows the actor that must
-//! stand in the change's bytes ([`actor_of`]). So no table of actors has to
+//! stand in the change's bytes ([`Actor::of`]). So no table of actors has to
 //! travel or be believed: the only thing to know of an owner is its key.
+//!
+//! What a client of a node wrote has an actor that no node has. The node that
+//! let it in signs for it: it says that the change came by this way, not that
+//! the client is honest.
 
-use std::{fmt, ops::Range, panic::catch_unwind};
+use std::fmt;
 
-use automerge::Change;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use vsm_core::{Digest, Name};
@@ -17,7 +20,11 @@ use super::{
     key::{PublicKey, Signature, Signer, statement},
     refusal::Refusal,
 };
-use crate::{actor::actor_of, change::CHANGE_BYTES_MAX, topic::Topic};
+use crate::{
+    actor::Actor,
+    change::{self, CHANGE_BYTES_MAX},
+    topic::Topic,
+};
 
 /// How many bytes of changes are asked for at a time, and about how many are
 /// put into one frame.
@@ -68,40 +75,14 @@ impl From<DocumentId> for NamedDocument {
     }
 }
 
-/// An Automerge actor of a node of this cluster.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub struct Actor(pub [u8; 16]);
-
-impl Actor {
-    /// The actor of a node in a run.
-    #[must_use]
-    pub fn of(node: &Name, run: &Digest) -> Self {
-        let mut bytes = [0; 16];
-        bytes.copy_from_slice(actor_of(node, run).to_bytes());
-        Self(bytes)
-    }
-}
-
-impl fmt::Display for Actor {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
-    }
-}
-
-impl fmt::Debug for Actor {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Actor({self})")
-    }
-}
-
 /// A change and its owner's word for it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SignedChange {
     /// The document it changes.
     pub document: DocumentId,
-    /// The node that made it.
+    /// The node that made it, or that let it in from a client.
     pub owner: Name,
-    /// The run in which it made it.
+    /// The run in which it did.
     pub run: Digest,
     /// Its uncompressed bytes, at most [`CHANGE_BYTES_MAX`].
     pub bytes: Bytes,
@@ -109,7 +90,7 @@ pub struct SignedChange {
     pub signature: Signature,
 }
 
-/// A change that was checked: its owner made it.
+/// A change that was checked: its owner answers for it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CheckedChange {
     /// The change.
@@ -147,10 +128,10 @@ impl SignedChange {
         key.verifies(&said, &self.signature)
     }
 
-    /// Checks that the owner, whose key this is, made the change.
+    /// Checks that the owner, whose key this is, answers for the change.
     ///
     /// # Errors
-    /// When it did not, or when the bytes are no change.
+    /// When it does not, or when the bytes are no change.
     pub fn check(self, key: &PublicKey) -> Result<CheckedChange, Refusal> {
         let (document, owner) = (self.document, self.owner.clone());
         if self.bytes.len() > CHANGE_BYTES_MAX {
@@ -164,33 +145,28 @@ impl SignedChange {
         if !self.is_signed_by(key) {
             return Err(Refusal::ChangeSignature { owner, document });
         }
-        let change = match parse(&self.bytes) {
-            Ok(change) => change,
-            Err(reason) => {
+        let checked = match change::Checked::new(self.bytes.clone()) {
+            Ok(checked) => checked,
+            Err(error) => {
                 return Err(Refusal::ChangeMalformed {
                     owner,
                     document,
-                    reason,
+                    reason: error.to_string(),
                 });
             }
         };
-        let actor = Actor::of(&owner, &self.run);
-        if change.actor_id().to_bytes() != actor.0 {
-            // Cut or padded if it is not of this cluster: it is shown only.
-            let mut found = [0; 16];
-            for (to, from) in found.iter_mut().zip(change.actor_id().to_bytes()) {
-                *to = *from;
-            }
+        let actor = checked.actor();
+        if actor.is_node() && actor != Actor::of(&owner, &self.run) {
             return Err(Refusal::ForeignActor {
                 owner,
                 document,
-                actor: Actor(found),
+                actor,
             });
         }
         Ok(CheckedChange {
             actor,
-            number: change.seq(),
-            hash: Digest(change.hash().0),
+            number: checked.number(),
+            hash: Digest(checked.hash().0),
             change: self,
         })
     }
@@ -199,36 +175,6 @@ impl SignedChange {
 fn said(document: DocumentId, owner: &Name, run: &Digest, bytes: &[u8]) -> Vec<u8> {
     let said = (document, owner, run, Digest::of(bytes));
     statement("vsm-peer 1 change", &said)
-}
-
-/// The chunk's kind stands behind the magic bytes and the checksum; 1 is an
-/// uncompressed change. A compressed one could grow to any length, so that the
-/// kind is looked at before the library sees the bytes.
-const KIND_AT: usize = 8;
-const UNCOMPRESSED_CHANGE: u8 = 1;
-/// Where the checksum stands: the beginning of the change's hash.
-const CHECKSUM: Range<usize> = 4..8;
-
-fn parse(bytes: &Bytes) -> Result<Change, String> {
-    if bytes.get(KIND_AT) != Some(&UNCOMPRESSED_CHANGE) {
-        return Err("it is no uncompressed change".into());
-    }
-    let copy = bytes.to_vec();
-    // Mutated chunks make the library panic in several places.
-    let change = catch_unwind(move || Change::from_bytes(copy))
-        .map_err(|_| "the library panicked on it".to_owned())?
-        .map_err(|error| error.to_string())?;
-    if change.raw_bytes() != bytes.as_ref() {
-        return Err("something follows it".into());
-    }
-    // The library computes the hash and doesn't compare.
-    if bytes.get(CHECKSUM) != change.hash().0.get(..CHECKSUM.len()) {
-        return Err("its checksum is wrong".into());
-    }
-    if change.seq() == 0 {
-        return Err("its number is 0".into());
-    }
-    Ok(change)
 }
 
 /// What became of changes that came in one frame.
@@ -299,23 +245,23 @@ const UNKNOWN_MAX: usize = 64;
 #[cfg(test)]
 mod tests {
     use ed25519_dalek::SigningKey;
-    use vsm_core::{Timestamp, payload::sharing::Author};
+    use vsm_core::Timestamp;
 
     use super::*;
-    use crate::Document;
+    use crate::{Document, Owner};
 
     fn signed(owner: &str, run: u8, actor: &str, key: &SigningKey) -> SignedChange {
         let name: Name = actor.parse().unwrap();
-        let author = Author {
+        let by = Owner {
             node: name,
             run: Digest([run; 32]),
-            signature: Vec::new(),
         };
-        let mut document = Document::new(Topic::Units, 1, author).unwrap();
-        let bytes = document.set("k", Some("v"), Timestamp(1)).unwrap().unwrap();
+        let mut document = Document::new(Topic::Units, 1, by).unwrap();
+        let made = document.set("k", Some("v"), Timestamp(1)).unwrap().unwrap();
+        let bytes = made.bytes;
         let topic = Topic::Units;
         let (id, owner) = (DocumentId { topic, epoch: 1 }, owner.parse().unwrap());
-        SignedChange::sign(id, owner, Digest([run; 32]), bytes.into(), key)
+        SignedChange::sign(id, owner, Digest([run; 32]), bytes, key)
     }
 
     #[test]

@@ -147,8 +147,9 @@ impl Exchange {
         Ok(())
     }
 
-    /// One number, two changes. If the peer is their owner the session is
-    /// over; if it only passed them on, the second is left out.
+    /// One number, two changes. If they are the peer's own the session is
+    /// over; if it only passed them on, another node's or a client's, the
+    /// second is left out.
     pub(super) fn forked<S: Signer>(
         &self,
         first: SignedChange,
@@ -157,7 +158,7 @@ impl Exchange {
         desk: &mut Desk<'_, S>,
     ) -> Result<(), Ending> {
         let (document, actor, number) = (first.document, second.actor, second.number);
-        let is_peer = first.owner == peer.node;
+        let is_peer = actor.is_node() && first.owner == peer.node;
         let alarm = Alarm::ChangeForked {
             document,
             actor,

@@ -57,10 +57,11 @@ pub mod session;
 pub mod summary;
 pub mod witness;
 
+pub use crate::actor::Actor;
 pub use alarm::Alarm;
 pub use backoff::Backoff;
 pub use catch_up::LogPage;
-pub use changes::{Actor, CheckedChange, DocumentId, SignedChange};
+pub use changes::{CheckedChange, DocumentId, SignedChange};
 pub use config::Config;
 pub use exchanged::{Connection, Input, Output, Standing};
 pub use frame::{FRAME_BYTES_MAX, Frame, Greeting, SUBPROTOCOL};

@@ -9,7 +9,8 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use vsm_core::Digest;
 
-use super::changes::{Actor, CheckedChange, DocumentId, SignedChange};
+use super::changes::{CheckedChange, DocumentId, SignedChange};
+use crate::actor::Actor;
 
 /// The most changes that are remembered.
 const CHANGES_MAX: usize = 1_024;

@@ -4,13 +4,13 @@ use vsm_core::{LogId, Millis, Name, Seq, Text};
 
 use super::{
     catch_up::PAGE_RECORDS_MAX,
-    changes::{Actor, DocumentId},
+    changes::DocumentId,
     frame::{FRAME_BYTES_MAX, VERSIONS},
     key::PublicKey,
     relay::RELAY_BYTES_MAX,
     witness::CHECKPOINT_BYTES_MAX,
 };
-use crate::change::CHANGE_BYTES_MAX;
+use crate::{actor::Actor, change::CHANGE_BYTES_MAX};
 
 /// Why a session ended. The other side is told the code and the text.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

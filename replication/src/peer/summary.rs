@@ -5,19 +5,14 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{
-    changes::{Actor, DocumentId},
-    refusal::Refusal,
-};
+use super::{changes::DocumentId, refusal::Refusal};
+use crate::actor::Actor;
+pub use crate::history::Have;
 
 /// The most documents in a summary.
 pub const DOCUMENTS_MAX: usize = 256;
 /// The most actors in a summary, all documents together.
 pub const ACTORS_MAX: usize = 65_536;
-
-/// The last number up to which one has all changes of an actor. Who is not in
-/// it has none.
-pub type Have = BTreeMap<Actor, u64>;
 
 /// What one has of every document.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -10,12 +10,13 @@
 //! they are on the log; a change from outside is a record before it counts. So
 //! the log reproduces the documents.
 
-mod state;
+pub(crate) mod state;
 #[cfg(test)]
 mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use bytes::Bytes;
 use serde_json::{Value, json};
 use vsm_core::{
     Name, Outbox, Payload, Record, Role, Text, Timestamp,
@@ -24,7 +25,7 @@ use vsm_core::{
         Lifecycle, Sharing,
         algedonic::Pain,
         lifecycle::Started,
-        sharing::{Author, Change, Update, View},
+        sharing::{Change, Update, View},
     },
     system::{Maker, Query, System},
 };
@@ -34,6 +35,7 @@ use crate::{
     document::{Document, Received},
     members::Members,
     topic::Topic,
+    voucher::Owner,
 };
 
 /// The version of what this module does.
@@ -61,7 +63,7 @@ struct Counts {
 #[derive(Default)]
 pub struct Shared {
     /// Who writes in this run; `None` before the first.
-    author: Option<Author>,
+    owner: Option<Owner>,
     /// The subsystems that the node hosts in this run: they are told.
     hosted: BTreeSet<Role>,
     /// The documents that were ever written.
@@ -138,15 +140,14 @@ impl Shared {
     }
 
     fn begin(&mut self, started: &Started) {
-        let author = Author {
+        let owner = Owner {
             node: started.node.clone(),
             run: started.run,
-            signature: Vec::new(),
         };
         for document in self.documents.values_mut() {
-            document.set_author(author.clone());
+            document.begin(owner.clone());
         }
-        self.author = Some(author);
+        self.owner = Some(owner);
         self.hosted = started.behaviours.keys().copied().collect();
     }
 
@@ -157,62 +158,67 @@ impl Shared {
             .filter(|document| document.topic().owner() == record.message.from.role)
             .and_then(|document| {
                 let value = update.value.as_deref();
-                let bytes = document.set(&update.key, value, record.time).ok()?;
-                Some((document.epoch(), bytes))
+                let made = document.set(&update.key, value, record.time).ok()?;
+                Some((document.topic(), document.epoch(), made))
             });
-        let Some((epoch, bytes)) = changed else {
+        let Some((topic, epoch, made)) = changed else {
             self.counts.updates_refused += 1;
             return;
         };
         // What says what is there already is no change.
-        let Some(bytes) = bytes else { return };
+        let Some(made) = made else { return };
         self.counts.updates += 1;
         let change = Change {
             topic: update.topic.clone(),
             epoch,
-            bytes,
+            bytes: made.bytes.into(),
             author: None,
         };
         out.send(Role::Node, change);
+        self.tell(record, topic, made.received, out);
     }
 
     /// A change that another node made, or that a client of a node made.
     fn receive(&mut self, record: &Record, change: &Change, out: &mut Outbox) {
-        let Some(author) = change.author.clone() else {
-            self.counts.changes_refused += 1;
-            return;
-        };
-        let node = author.node.clone();
-        let Some(document) = self
-            .document(&change.topic)
-            .filter(|document| document.epoch() == change.epoch)
-        else {
-            self.counts.changes_refused += 1;
-            return;
-        };
-        let topic = document.topic();
-        match document.receive(change.bytes.clone(), author) {
-            Ok(received) => self.tell(topic, received, out),
+        let received = self.take(change);
+        let (topic, node) = (&change.topic, change.author.as_ref());
+        let node = node.map_or("nobody", |author| &author.node);
+        match received {
+            Ok((topic, received)) => self.tell(record, topic, received, out),
             Err(error) => {
                 self.counts.changes_refused += 1;
-                // Every other is an oversight of whoever let it in; this one
-                // means that two nodes believe to be the same.
-                if let ChangeError::Forked { .. } = error {
-                    let pain = Pain {
-                        unit: None,
-                        reason: Text::cut(&format!("{topic}, a change by way of {node}: {error}")),
-                        evidence: Some(record.seq),
-                    };
-                    out.send(Role::S5, pain);
+                // Every other is an oversight of whoever let it in; these mean
+                // that two writers believe to be the same.
+                if let ChangeError::Forked { .. } | ChangeError::NotOurs { .. } = error {
+                    let reason = format!("{topic}, a change by way of {node}: {error}");
+                    out.send(Role::S5, pain(record, &reason));
                 }
             }
         }
     }
 
+    fn take(&mut self, change: &Change) -> Result<(Topic, Received), ChangeError> {
+        let author = change.author.as_ref().ok_or(ChangeError::Unowned)?;
+        let document = self
+            .document(&change.topic)
+            .filter(|document| document.epoch() == change.epoch)
+            .ok_or(ChangeError::NoDocument)?;
+        let bytes = Bytes::copy_from_slice(&change.bytes);
+        Ok((document.topic(), document.receive(bytes, author)?))
+    }
+
     /// Tells the subsystem concerned what reads otherwise now.
-    fn tell(&mut self, topic: Topic, received: Received, out: &mut Outbox) {
-        self.counts.changes += received.counted as u64;
-        self.counts.changes_refused += received.dropped as u64;
+    fn tell(&mut self, record: &Record, topic: Topic, received: Received, out: &mut Outbox) {
+        let spoilt = received.spoilt.len();
+        self.counts.changes += (received.counted - spoilt) as u64;
+        self.counts.changes_refused += (received.dropped + spoilt) as u64;
+        if let Some(hash) = received.spoilt.first() {
+            let reason = format!(
+                "{topic}: change {hash} can't be applied; the document goes on without it and \
+                 what builds on it"
+            );
+            out.send(Role::S5, pain(record, &reason));
+        }
         let owner = topic.owner();
         let is_hosted = self.hosted.contains(&owner);
         for (key, value) in received.views {
@@ -236,23 +242,33 @@ impl Shared {
     fn document(&mut self, topic: &Name) -> Option<&mut Document> {
         let topic: Topic = topic.parse().ok()?;
         if !self.documents.contains_key(&topic) {
-            let author = self.author.clone()?;
+            let owner = self.owner.clone()?;
             // Automerge takes the skeleton, or the tests would not pass.
-            let document = Document::new(topic, 0, author).ok()?;
+            let document = Document::new(topic, 0, owner).ok()?;
             self.documents.insert(topic, document);
         }
         self.documents.get_mut(&topic)
     }
 }
 
+/// A pain whose evidence is the record that caused it.
+fn pain(record: &Record, reason: &str) -> Pain {
+    Pain {
+        unit: None,
+        reason: Text::cut(reason),
+        evidence: Some(record.seq),
+    }
+}
+
 fn summary(document: &Document) -> Value {
-    let history = document.history();
+    let (history, intake) = (document.history(), document.intake());
     json!({
         "epoch": document.epoch(),
         "heads": document.heads().iter().map(ToString::to_string).collect::<Vec<_>>(),
-        "changes": history.changes().len(),
+        "changes": history.count(),
         "bytes": history.bytes(),
-        "held": document.waiting(),
-        "forked": document.forked().iter().map(ToString::to_string).collect::<Vec<_>>(),
+        "held": intake.waiting(),
+        "forked": intake.forked().iter().map(ToString::to_string).collect::<Vec<_>>(),
+        "spoilt": document.spoilt().iter().map(ToString::to_string).collect::<Vec<_>>(),
     })
 }

@@ -3,7 +3,8 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 use vsm_core::{
     Address, Digest, Identity, LogId, Machine, Message, MessageId, ModelConfig, Seq,
-    payload::algedonic::Algedonic, system::Query,
+    payload::{algedonic::Algedonic, sharing::Author},
+    system::Query,
 };
 
 use super::*;

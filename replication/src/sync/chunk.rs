@@ -1,30 +1,22 @@
 //! From a client's chunk to a change, within bounds.
 //!
-//! ```text
-//!   85 6f 4a 83 │ checksum 4 │ type 1 │ length LEB128 │ contents
-//! ```
-//!
-//! The checksum is the first bytes of the change's hash, the SHA-256 over the
-//! type, the length and the contents *uncompressed*. Automerge inflates
-//! without a bound, so that is done here; Automerge gets plain changes only.
+//! A client may compress a change: type 2, and deflated contents, while the
+//! checksum is still that of the change uncompressed. Automerge inflates
+//! without a bound, so that is done here; what comes out is looked at like
+//! every change ([`Checked`]).
 
-use std::{
-    io::Read as _,
-    panic::{AssertUnwindSafe, catch_unwind},
-};
+use std::io::Read as _;
 
-use automerge::{Change, ChangeHash};
+use automerge::Change;
+use bytes::Bytes;
 use flate2::bufread::DeflateDecoder;
-use sha2::{Digest as _, Sha256};
 
-use super::{
-    columns::{self, ColumnError},
+use crate::{
+    change::{CHANGE_BYTES_MAX, CHUNK_CHANGE, Checked, FormError, MAGIC},
+    columns,
     reader::{ReadError, Reader, write_unsigned},
 };
-use crate::change::CHANGE_BYTES_MAX;
 
-const MAGIC: [u8; 4] = [0x85, 0x6f, 0x4a, 0x83];
-const CHANGE: u8 = 1;
 const COMPRESSED: u8 = 2;
 
 /// A chunk is no acceptable change.
@@ -42,21 +34,9 @@ pub enum ChunkError {
     /// Not what DEFLATE makes.
     #[error("a compressed change can't be inflated")]
     Inflate,
-    /// The contents are others than the checksum is of.
-    #[error("a change's checksum is wrong")]
-    Checksum,
-    /// Longer than a change may be.
-    #[error("a change has {0} bytes uncompressed, or more; the most is {CHANGE_BYTES_MAX}")]
-    Length(usize),
-    /// It unfolds to too much.
+    /// It is no change.
     #[error(transparent)]
-    Columns(#[from] ColumnError),
-    /// Automerge can't read it.
-    #[error("malformed change: {0}")]
-    Change(String),
-    /// Automerge panicked over it.
-    #[error("a change can't be read")]
-    Panicked,
+    Change(#[from] FormError),
 }
 
 /// The changes of one item of a sync message; mostly it is one.
@@ -78,7 +58,7 @@ pub fn read(item: &[u8]) -> Result<Read, ChunkError> {
     while !reader.is_empty() {
         match next(&mut reader) {
             Ok(change) => read.changes.push(change),
-            Err(ChunkError::Length(length)) => read.too_long.push(length),
+            Err(ChunkError::Change(FormError::Length(length))) => read.too_long.push(length),
             Err(error) => return Err(error),
         }
     }
@@ -89,7 +69,7 @@ pub fn read(item: &[u8]) -> Result<Read, ChunkError> {
 ///
 /// # Errors
 /// When its bytes are no chunk within bounds.
-pub fn has_marks(change: &Change) -> Result<bool, ChunkError> {
+pub fn has_marks(change: &Change) -> Result<bool, FormError> {
     let mut reader = Reader::new(change.raw_bytes());
     reader.take(9)?;
     Ok(columns::check(reader.prefixed()?)?.marks)
@@ -104,7 +84,7 @@ fn next(reader: &mut Reader<'_>) -> Result<Change, ChunkError> {
     let data = reader.prefixed()?;
     let inflated;
     let contents = match kind {
-        CHANGE => data,
+        CHUNK_CHANGE => data,
         COMPRESSED => {
             inflated = inflate(data)?;
             &inflated
@@ -112,29 +92,13 @@ fn next(reader: &mut Reader<'_>) -> Result<Change, ChunkError> {
         other => return Err(ChunkError::Type(other)),
     };
     // The length is written anew, so that one change has one form.
-    let mut tail = vec![CHANGE];
-    write_unsigned(&mut tail, contents.len() as u64);
-    let length = MAGIC.len() + checksum.len() + tail.len() + contents.len();
-    if length > CHANGE_BYTES_MAX {
-        return Err(ChunkError::Length(length));
-    }
-    tail.extend_from_slice(contents);
-    let hash = ChangeHash(Sha256::digest(&tail).into());
-    if hash.0[..4] != *checksum {
-        return Err(ChunkError::Checksum);
-    }
-    columns::check(contents)?;
-    let mut raw = Vec::with_capacity(length);
+    let mut raw = Vec::with_capacity(contents.len() + 16);
     raw.extend_from_slice(&MAGIC);
     raw.extend_from_slice(checksum);
-    raw.append(&mut tail);
-    let change = catch_unwind(AssertUnwindSafe(|| Change::from_bytes(raw)))
-        .map_err(|_| ChunkError::Panicked)?
-        .map_err(|error| ChunkError::Change(error.to_string()))?;
-    if change.hash() != hash || !change.extra_bytes().is_empty() {
-        return Err(ChunkError::Change("not in its canonical form".into()));
-    }
-    Ok(change)
+    raw.push(CHUNK_CHANGE);
+    write_unsigned(&mut raw, contents.len() as u64);
+    raw.extend_from_slice(contents);
+    Ok(Checked::new(Bytes::from(raw))?.into_change())
 }
 
 fn inflate(data: &[u8]) -> Result<Vec<u8>, ChunkError> {
@@ -144,7 +108,7 @@ fn inflate(data: &[u8]) -> Result<Vec<u8>, ChunkError> {
         .read_to_end(&mut contents)
         .map_err(|_| ChunkError::Inflate)?;
     if contents.len() > CHANGE_BYTES_MAX {
-        return Err(ChunkError::Length(contents.len()));
+        return Err(FormError::Length(contents.len()).into());
     }
     Ok(contents)
 }

@@ -13,7 +13,7 @@
 
 use automerge::{ChangeHash, sync::BloomFilter};
 
-use super::reader::{ReadError, Reader, write_unsigned};
+use crate::reader::{ReadError, Reader, write_unsigned};
 
 const VERSION_1: u8 = 0x42;
 const VERSION_2: u8 = 0x43;

@@ -27,7 +27,6 @@
 //! peers that announce flags, and a session announces none).
 
 pub mod chunk;
-pub mod columns;
 pub mod document_id;
 pub mod event;
 pub mod exchange;
@@ -39,7 +38,6 @@ pub mod limits;
 pub mod memory;
 pub mod message;
 mod rate;
-mod reader;
 pub mod session;
 pub mod trial;
 pub mod violation;

@@ -7,9 +7,10 @@ use std::{
 };
 
 use ed25519_dalek::SigningKey;
-use vsm_core::{Digest, LogId, Name, Role, Timestamp, payload::sharing::Author};
+use vsm_core::{Digest, LogId, Name, Role, Timestamp};
 use vsm_replication::{
-    Document, Topic,
+    Document, Owner, Topic,
+    catalogue::message,
     peer::{
         Actor, Cursor, Directory, DocumentId, ForkPoint, Have, Hello, Identity, Input, LogPage,
         Member, Output, Position, Question, Receipt, Relay, SignedChange, Signer, Standing,
@@ -111,12 +112,11 @@ impl Node {
     pub(crate) fn start(&mut self, run: Digest) {
         self.run = run;
         self.known.clear();
-        let author = Author {
+        let owner = Owner {
             node: self.name.clone(),
             run,
-            signature: Vec::new(),
         };
-        let begin = |id: &DocumentId| Document::new(id.topic, id.epoch, author.clone()).unwrap();
+        let begin = |id: &DocumentId| Document::new(id.topic, id.epoch, owner.clone()).unwrap();
         self.documents = DOCUMENTS.iter().map(|id| (*id, begin(id))).collect();
         for line in std::mem::take(&mut self.lines) {
             if let Entry::Change(change, ..) = &line.entry {
@@ -143,22 +143,18 @@ impl Node {
     }
 
     fn apply(&mut self, change: &SignedChange) {
-        let author = Author {
-            node: change.owner.clone(),
-            run: change.run,
-            signature: Vec::new(),
-        };
+        let author = message(change).author.unwrap();
         let document = self.documents.get_mut(&change.document).unwrap();
-        document.receive(change.bytes.to_vec(), author).unwrap();
+        document.receive(change.bytes.clone(), &author).unwrap();
     }
 
     pub(crate) fn update(&mut self, id: DocumentId, key: &str, value: &str, now: Timestamp) {
         let document = self.documents.get_mut(&id).unwrap();
-        let Some(bytes) = document.set(key, Some(value), now).unwrap() else {
+        let Some(made) = document.set(key, Some(value), now).unwrap() else {
             return;
         };
         let (name, run) = (self.name.clone(), self.run);
-        let change = SignedChange::sign(id, name, run, bytes.into(), &self.key);
+        let change = SignedChange::sign(id, name, run, made.bytes, &self.key);
         let checked = change.check(&self.key.public_key()).unwrap();
         self.known.insert(Digest::of(&checked.change.bytes));
         self.append(Entry::Change(checked.change, checked.actor, checked.number));
@@ -166,7 +162,7 @@ impl Node {
 
     /// Whether something waits for what it builds on.
     pub(crate) fn waits(&self) -> bool {
-        self.documents.values().any(|it| it.waiting() > 0)
+        self.documents.values().any(|it| it.intake().waiting() > 0)
     }
 
     pub(crate) fn heads(&self) -> Vec<String> {

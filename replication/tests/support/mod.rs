@@ -207,7 +207,7 @@ impl Server {
     pub fn edit(&mut self, seed: u64) {
         self.writer += 1;
         let mut fork = self.library.document(&ID).unwrap().fork();
-        fork.set_actor(ActorId::from(&self.writer.to_le_bytes()[..]));
+        fork.set_actor(ActorId::from(u128::from(self.writer).to_le_bytes()));
         let bytes = edit(&mut fork, seed);
         assert!(self.library.apply(&ID, &bytes).unwrap());
         self.changed();

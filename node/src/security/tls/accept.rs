@@ -10,7 +10,7 @@
 //! A request begins with a letter, a TLS record with the byte 0x16: the first
 //! byte decides.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use rustls::server::{Acceptor, ClientHello};
 use tokio::{net::TcpStream, time::timeout};

@@ -20,7 +20,7 @@ use super::{
     peer::Peer,
     verify::{Meant, Pinned},
 };
-use crate::security::{identity::Identity, join_token::JoinToken};
+use crate::security::join_token::JoinToken;
 
 /// How long a connection may take, and then its handshake.
 const CONNECT: Duration = Duration::from_secs(10);

@@ -29,9 +29,7 @@ pub use self::{
     peer::{Arrival, Peer},
 };
 use self::{handshakes::Handshakes, material::Material};
-use super::{
-    identity::Identity, key::NodeKey, membership::Membership, revocation::Revocations,
-};
+use super::{identity::Identity, key::NodeKey, membership::Membership, revocation::Revocations};
 use crate::config::Config;
 
 /// What nodes agree on for the link between them.

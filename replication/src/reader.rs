@@ -7,26 +7,30 @@ pub struct ReadError;
 
 /// What is left of some bytes.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Reader<'a> {
+pub(crate) struct Reader<'a> {
     rest: &'a [u8],
 }
 
 impl<'a> Reader<'a> {
-    pub(super) const fn new(bytes: &'a [u8]) -> Self {
+    pub(crate) const fn new(bytes: &'a [u8]) -> Self {
         Self { rest: bytes }
     }
 
-    pub(super) const fn is_empty(&self) -> bool {
+    pub(crate) const fn is_empty(&self) -> bool {
         self.rest.is_empty()
     }
 
-    pub(super) fn byte(&mut self) -> Result<u8, ReadError> {
+    pub(crate) const fn len(&self) -> usize {
+        self.rest.len()
+    }
+
+    pub(crate) fn byte(&mut self) -> Result<u8, ReadError> {
         let (first, rest) = self.rest.split_first().ok_or(ReadError)?;
         self.rest = rest;
         Ok(*first)
     }
 
-    pub(super) fn take(&mut self, length: u64) -> Result<&'a [u8], ReadError> {
+    pub(crate) fn take(&mut self, length: u64) -> Result<&'a [u8], ReadError> {
         let length = usize::try_from(length).map_err(|_| ReadError)?;
         let (taken, rest) = self.rest.split_at_checked(length).ok_or(ReadError)?;
         self.rest = rest;
@@ -34,7 +38,7 @@ impl<'a> Reader<'a> {
     }
 
     /// An unsigned LEB128 number.
-    pub(super) fn unsigned(&mut self) -> Result<u64, ReadError> {
+    pub(crate) fn unsigned(&mut self) -> Result<u64, ReadError> {
         let mut value = 0_u64;
         for shift in (0..64).step_by(7) {
             let byte = self.byte()?;
@@ -51,7 +55,7 @@ impl<'a> Reader<'a> {
     }
 
     /// A signed LEB128 number.
-    pub(super) fn signed(&mut self) -> Result<i64, ReadError> {
+    pub(crate) fn signed(&mut self) -> Result<i64, ReadError> {
         let mut value = 0_i64;
         for shift in (0..64).step_by(7) {
             let byte = self.byte()?;
@@ -70,14 +74,14 @@ impl<'a> Reader<'a> {
     }
 
     /// Bytes after their length.
-    pub(super) fn prefixed(&mut self) -> Result<&'a [u8], ReadError> {
+    pub(crate) fn prefixed(&mut self) -> Result<&'a [u8], ReadError> {
         let length = self.unsigned()?;
         self.take(length)
     }
 }
 
 /// Writes an unsigned LEB128 number.
-pub(super) fn write_unsigned(out: &mut Vec<u8>, mut value: u64) {
+pub(crate) fn write_unsigned(out: &mut Vec<u8>, mut value: u64) {
     loop {
         let bits = value.to_le_bytes()[0] & 0x7f;
         value >>= 7;

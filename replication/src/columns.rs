@@ -6,7 +6,7 @@
 //! change chunks in the specification of Automerge's binary format
 //! (<https://automerge.org/automerge-binary-format-spec/>).
 
-use super::reader::{ReadError, Reader};
+use crate::reader::{ReadError, Reader};
 
 /// The most items of a column, and so the most operations of a change.
 pub const OPERATIONS_MAX: u64 = 1 << 16;

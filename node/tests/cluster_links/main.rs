@@ -1,0 +1,7 @@
+//! Nodes that are linked: what one decides, the others come to know; whoever
+//! was away catches up; what is refused is refused by name.
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+mod convergence;
+mod support;
+mod witness;
