@@ -360,8 +360,26 @@ impl Node {
     ///
     /// # Errors
     /// When the node fails.
-    pub async fn run(mut self) -> Result<(), NodeError> {
-        let asked = asked_to_stop().map_err(NodeError::Signals)?;
+    pub async fn run(self) -> Result<(), NodeError> {
+        self.run_until(std::future::pending()).await
+    }
+
+    /// As [`Node::run`], and stops also when `asked` ends, for the reason that it
+    /// gives.
+    ///
+    /// # Errors
+    /// When the node fails.
+    pub async fn run_until(
+        mut self,
+        asked: impl Future<Output = &'static str>,
+    ) -> Result<(), NodeError> {
+        let signal = asked_to_stop().map_err(NodeError::Signals)?;
+        let asked = async {
+            tokio::select! {
+                reason = asked => reason,
+                reason = signal => reason,
+            }
+        };
         tokio::select! {
             reason = asked => {
                 self.stop(reason).await;

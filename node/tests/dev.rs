@@ -152,7 +152,8 @@ fn what_cannot_be_is_said_at_once() {
         assert_eq!(done.status.code(), Some(code), "{said}");
         assert!(said.contains(why), "{said}");
     };
-    refused(&["--nodes", "3"], 2, "clusters are not there yet");
+    refused(&["--nodes", "0"], 2, "1..=16");
+    refused(&["--nodes", "17"], 2, "1..=16");
     refused(&[], 1, "has no files to work on");
     let left = fs::read_dir(dir.path()).expect("it is there").count();
     assert_eq!(left, 0, "nothing was made");
@@ -169,4 +170,31 @@ fn what_cannot_be_is_said_at_once() {
         said.contains("is in use") && said.contains("--port"),
         "{said}"
     );
+}
+
+/// Three processes, one of which is killed with -9: a policy set anywhere is in
+/// force everywhere, and every log holds.
+#[test]
+fn a_cluster_decides_loses_a_node_and_has_it_back() {
+    let (folder, dir) = (folder(), tempfile::tempdir().expect("a directory"));
+    let done = dev(folder.path(), dir.path())
+        .args(["--nodes", "3", "--for", "36s"])
+        .output()
+        .expect("it runs");
+    let said = String::from_utf8_lossy(&done.stderr).into_owned();
+    let printed = String::from_utf8_lossy(&done.stdout).into_owned();
+    let everything = format!("{said}\n{printed}");
+    assert!(done.status.success(), "{everything}");
+    for what in [
+        "policy 1 is in force at 3 nodes",
+        "policy 3 is in force at 3 nodes",
+        "node-3 is killed",
+        "policy 4 is in force at 2 nodes",
+        "node-3 is back and has policy 4",
+    ] {
+        assert!(said.contains(what), "no {what:?} in\n{everything}");
+    }
+    let holds = printed.matches("the log follows from itself").count();
+    assert_eq!(holds, 3, "{everything}");
+    nothing_runs(dir.path());
 }

@@ -178,6 +178,18 @@ fn layers(global: &Global, data_dir: Option<&Path>) -> Layers {
     Layers::of_process(file).flag("--data-dir", "node.data_dir", dir)
 }
 
+/// Ends when stdin does.
+fn stdin_ended() -> tokio::sync::oneshot::Receiver<()> {
+    let (ended, stdin) = tokio::sync::oneshot::channel::<()>();
+    // A thread of its own: reading stdin can't be called off, and must not keep
+    // the process.
+    std::thread::spawn(move || {
+        let _ = std::io::copy(&mut std::io::stdin().lock(), &mut std::io::sink());
+        drop(ended);
+    });
+    stdin
+}
+
 /// The threads that a subcommand runs on.
 fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
     tokio::runtime::Builder::new_multi_thread()

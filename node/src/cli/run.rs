@@ -33,6 +33,10 @@ pub struct RunArgs {
     /// Where to listen.
     #[arg(long, value_name = "ADDRESS")]
     listen: Option<SocketAddr>,
+    /// Stop as on SIGTERM when stdin ends, so that the node does not outlive the
+    /// program that started it.
+    #[arg(long)]
+    stop_with_stdin: bool,
 }
 
 impl RunArgs {
@@ -118,9 +122,19 @@ async fn serve(
         }
     };
     tokio::select! {
-        done = node.run() => done?,
+        done = node.run_until(stdin_ends(args.stop_with_stdin)) => done?,
         () = reloading => {}
     }
     eprintln!("stopped");
     Ok(())
+}
+
+async fn stdin_ends(matters: bool) -> &'static str {
+    if matters {
+        // It is dropped, never sent.
+        let _ = super::stdin_ended().await;
+    } else {
+        std::future::pending::<()>().await;
+    }
+    "stdin ended"
 }

@@ -17,6 +17,9 @@ const WAIT_MIN: Millis = Millis(200);
 /// The longest.
 const WAIT_MAX: Millis = Millis(15_000);
 
+/// So many failures in a row mean nothing yet.
+const FAILURES_NORMAL: u32 = 3;
+
 /// Keeps a link to the node at `address`, whichever it is, until the node stops.
 pub(crate) async fn dial(api: Arc<Api>, address: String) {
     let mut backoff = Backoff::new(WAIT_MIN, WAIT_MAX);
@@ -55,8 +58,9 @@ fn note(api: &Api, address: &str, met: Result<(), String>) {
         Ok(()) => (seed.failures, seed.error) = (0, None),
         Err(why) => {
             seed.failures = seed.failures.saturating_add(1);
-            // The same again and again would bury everything else.
-            if seed.error.as_ref() != Some(&why) {
+            // A node that begins at the same time is not there at first; and the
+            // same again and again would bury everything else.
+            if seed.failures == FAILURES_NORMAL {
                 tracing::warn!(address, why, "no link to a node");
             }
             seed.error = Some(why);

@@ -272,7 +272,7 @@ impl Link<'_> {
             },
             Output::Alarm(alarm) => self.peering.alarm(&self.node, &alarm).await,
             Output::Close(refusal) => {
-                let quiet = matches!(refusal, Refusal::Closing(_) | Refusal::Superseded);
+                let quiet = refusal.is_farewell();
                 let why = refusal.to_string();
                 if self.opened && !quiet {
                     tracing::warn!(peer = %self.node, why, "the link to a node ends");

@@ -188,6 +188,16 @@ pub enum Refusal {
 }
 
 impl Refusal {
+    /// Whether nothing is wrong: a side stops, or another session took over.
+    #[must_use]
+    pub const fn is_farewell(&self) -> bool {
+        let code = match self {
+            Self::ByPeer { code, .. } => *code,
+            other => other.code(),
+        };
+        matches!(code, 1 | 38)
+    }
+
     /// The refusal's number on the wire. Never reused.
     #[must_use]
     pub const fn code(&self) -> u16 {

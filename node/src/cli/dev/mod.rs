@@ -6,6 +6,7 @@
 //!                        └──► log ──► narrator; at the end verify, replay, audit
 //! ```
 
+pub mod cluster;
 pub mod load;
 pub mod narrator;
 pub mod organisation;
@@ -24,9 +25,10 @@ use anyhow::{Context, bail};
 use clap::Args;
 use parking_lot::Mutex;
 use serde_json::json;
-use vsm_core::{Millis, Role as System};
+use vsm_core::{Millis, Name, Role as System};
 
 use self::{
+    cluster::Cluster,
     narrator::{Narrator, Tally},
     organisation::Organisation,
     units::{POOL, Place, RESOURCE},
@@ -34,7 +36,7 @@ use self::{
 use super::{
     Done, Global,
     client::Client,
-    exit::{Exit, ExitError},
+    exit::Exit,
     log,
     output::{self, Format},
 };
@@ -54,8 +56,9 @@ pub struct DevArgs {
     /// The folder whose files the units hash and compress. It is only read.
     #[arg(default_value = ".")]
     folder: PathBuf,
-    /// How many nodes.
-    #[arg(long, default_value_t = 1)]
+    /// How many nodes: with more than one, each is a process of its own, and
+    /// they are a cluster.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=i64::from(cluster::NODES_MAX)))]
     nodes: u32,
     /// Where everything is kept; a temporary directory when not given.
     #[arg(long)]
@@ -76,13 +79,6 @@ pub struct DevArgs {
 /// # Errors
 /// When the node can't start or fails.
 pub fn run(global: &Global, args: &DevArgs) -> Done {
-    if args.nodes != 1 {
-        return Err(ExitError::usage(format!(
-            "--nodes {}: this version runs one node; clusters are not there yet",
-            args.nodes
-        ))
-        .into());
-    }
     // What fails most easily comes first.
     let files = match args.no_demo {
         true => Vec::new(),
@@ -97,7 +93,9 @@ pub fn run(global: &Global, args: &DevArgs) -> Done {
             .keep(),
     };
     let config = config(&dir, args.port)?;
-    let log_dir = config.log_dir();
+    let logs: Vec<_> = (1..=args.nodes)
+        .map(|number| dir.join(format!("node-{number}")).join("log"))
+        .collect();
     let _reload = logging::begin(&config.telemetry, global.verbose);
     let tally = Arc::new(Mutex::new(Tally::default()));
     super::runtime()?.block_on(serve(global, args, config, files, &dir, &tally))?;
@@ -106,7 +104,13 @@ pub fn run(global: &Global, args: &DevArgs) -> Done {
         return Ok(Exit::Ok);
     }
     let pain = tally.lock().first_pain;
-    let exit = aftermath(global, &log_dir, pain.map(|seq| seq.0))?;
+    let mut exit = aftermath(global, &logs[0], pain.map(|seq| seq.0))?;
+    for log in &logs[1..] {
+        let of_node = aftermath(global, log, None)?;
+        if of_node != Exit::Ok {
+            exit = of_node;
+        }
+    }
     eprintln!("\neverything is in {}", dir.display());
     Ok(exit)
 }
@@ -140,9 +144,13 @@ async fn serve(
         token("units", Role::Unit)?,
         token("client", Role::Client)?,
     );
-    let log_dir = config.log_dir();
+    let plans = match args.nodes {
+        1 => Vec::new(),
+        count => cluster::plan(&config, count, &tokens)?,
+    };
+    let config = plans.first().map_or(config, |plan| plan.config.clone());
     let node = Node::builder()
-        .config(config)
+        .config(config.clone())
         .tokens(tokens)
         .telemetry(Narrator::new(tally.clone()))
         .build()
@@ -155,7 +163,16 @@ async fn serve(
         other => other?,
     };
     let url = format!("http://{}", node.local_addr());
-    announce(global, &url, &admin, &log_dir)?;
+    let mut others = match plans.is_empty() {
+        true => None,
+        false => Some(Cluster::begin(plans.clone(), global, &admin).await?),
+    };
+    let mut nodes = vec![(config.node.name.clone(), url.clone(), config.log_dir())];
+    nodes.extend(plans.iter().skip(1).map(|plan| {
+        let log = plan.config.log_dir();
+        (plan.name().clone(), plan.url(), log)
+    }));
+    announce(global, &nodes, &admin)?;
     let mut organisation = match args.no_demo {
         true => None,
         false => {
@@ -186,6 +203,12 @@ async fn serve(
             None => std::future::pending().await,
         }
     };
+    let showing = async {
+        match &mut others {
+            Some(others) if !args.no_demo => others.go_on().await,
+            _ => std::future::pending().await,
+        }
+    };
     let long_enough = async {
         match args.span {
             Some(span) => tokio::time::sleep(span).await,
@@ -197,26 +220,33 @@ async fn serve(
         () = long_enough => Ok("the time was over"),
         error = node.failed() => Err(error.into()),
         Err(error) = going_on => Err(error),
+        Err(error) = showing => Err(error),
     };
     let reason = ended?;
     eprintln!("\nstopping ({reason})");
     if let Some(organisation) = organisation {
         organisation.end().await;
     }
+    if let Some(others) = others {
+        others.end().await;
+    }
     node.stop(reason).await;
     Ok(())
 }
 
-fn announce(global: &Global, url: &str, token: &str, log: &Path) -> io::Result<()> {
-    eprintln!("a node for trying things out, not for production");
+fn announce(global: &Global, nodes: &[(Name, String, PathBuf)], token: &str) -> io::Result<()> {
+    eprintln!("for trying things out, not for production");
     match global.format {
         Format::Json => {
-            let node = json!({"url": url, "log": log});
-            output::json_line(&json!({"nodes": [node], "token": token}))?;
+            let node = |(name, url, log): &(Name, String, PathBuf)| json!({"name": name, "url": url, "log": log});
+            let nodes: Vec<_> = nodes.iter().map(node).collect();
+            output::json_line(&json!({"nodes": nodes, "token": token}))?;
         }
         Format::Text => {
             let mut out = io::stdout().lock();
-            writeln!(out, "node-1  {url}  log {}", log.display())?;
+            for (name, url, log) in nodes {
+                writeln!(out, "{name}  {url}  log {}", log.display())?;
+            }
             writeln!(out, "token: {token}")?;
         }
     }

@@ -2,6 +2,8 @@
 
 use std::io;
 
+use crate::cli::stdin_ended;
+
 /// Requests to stop.
 pub struct Signals {
     /// Ends when stdin does.
@@ -20,16 +22,7 @@ impl Signals {
     pub fn hear(with_stdin: bool) -> io::Result<Self> {
         #[cfg(unix)]
         use tokio::signal::unix::{SignalKind, signal};
-        let stdin = with_stdin.then(|| {
-            let (ended, stdin) = tokio::sync::oneshot::channel();
-            // A thread of its own: reading stdin can't be called off, and
-            // must not keep the process.
-            std::thread::spawn(move || {
-                let _ = io::copy(&mut io::stdin().lock(), &mut io::sink());
-                drop(ended);
-            });
-            stdin
-        });
+        let stdin = with_stdin.then(stdin_ended);
         Ok(Self {
             stdin,
             #[cfg(unix)]
