@@ -111,11 +111,25 @@ impl Hosting {
         Ok(())
     }
 
+    /// The other node that a message is for, if it names one.
+    #[must_use]
+    pub fn elsewhere<'a>(&self, to: &'a Address) -> Option<&'a Name> {
+        to.instance.as_ref().filter(|node| **node != self.node)
+    }
+
     /// What the log holds for an emitted message: itself, or the refusal that
     /// stands in its place. Recovery and audit do the same to what they expect.
+    ///
+    /// Unlike what comes from outside, it may be for a subsystem of another
+    /// node; whether that node hosts it, it says when it gets the message.
     #[must_use]
     pub fn settle(&self, message: Message) -> Message {
-        match self.admit(&message) {
+        let to = &message.to;
+        let admitted = match self.elsewhere(to) {
+            Some(_) if Role::SYSTEMS.contains(&to.role) => matrix::check(&message),
+            _ => self.admit(&message),
+        };
+        match admitted {
             Ok(()) => message,
             Err(refusal) => matrix::refused(message, refusal.reason(), 0),
         }

@@ -202,7 +202,14 @@ pub const ROUTES: &[Route] = &[
         C::Sharing,
         R::Node,
         R::Shared,
-        &["change", "member", "witnessed", "accused"],
+        &[
+            "change",
+            "member",
+            "witnessed",
+            "accused",
+            "relayed",
+            "receipted",
+        ],
     ),
     same(C::Sharing, R::Operator, R::Shared, &["readmit"]),
     // Lifecycle

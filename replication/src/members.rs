@@ -9,13 +9,16 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use vsm_core::{
-    Machine, Name, Record, Seq, Text,
+    LogId, Machine, Name, Record, Seq, Text,
     codec::{DecodeError, decode_state},
-    payload::{Payload, Sharing},
+    payload::{
+        Payload, Sharing,
+        sharing::{Place, Receipted, Relayed},
+    },
 };
 
 use crate::{
-    peer::{Directory, Member, PublicKey},
+    peer::{Cursor, Directory, Member, Position, PublicKey, Receipt, Signature},
     shared::state::State,
 };
 
@@ -44,6 +47,10 @@ pub struct Known {
     pub checkpoint: Option<String>,
     /// Whether it is in quarantine, and why.
     pub accused: Option<Accusation>,
+    /// The last of its messages that this log has.
+    pub relayed: Option<Relayed>,
+    /// What it signed last to have of this log's messages.
+    pub receipted: Option<Receipted>,
 }
 
 impl Known {
@@ -89,6 +96,8 @@ impl Members {
                     auditor: it.auditor,
                     checkpoint: None,
                     accused: None,
+                    relayed: None,
+                    receipted: None,
                 });
                 let certificates = &mut known.certificates;
                 if certificates.last().is_some_and(|(key, _)| *key != it.key) {
@@ -96,6 +105,8 @@ impl Members {
                     // held against the first is its own.
                     known.checkpoint = None;
                     known.accused = None;
+                    known.relayed = None;
+                    known.receipted = None;
                 }
                 known.auditor = it.auditor;
                 certificates.retain(|(key, _)| *key != it.key);
@@ -119,6 +130,12 @@ impl Members {
                 known.accused = None;
                 known.checkpoint = None;
             }),
+            Sharing::Relayed(it) => self.change(&it.node, |known| {
+                known.relayed = Some(it.clone());
+            }),
+            Sharing::Receipted(it) => self.change(&it.node, |known| {
+                known.receipted = Some(it.clone());
+            }),
             Sharing::Update(_) | Sharing::View(_) | Sharing::Change(_) => false,
         }
     }
@@ -131,6 +148,27 @@ impl Members {
     #[must_use]
     pub fn get(&self, node: &Name) -> Option<&Known> {
         self.nodes.get(node)
+    }
+
+    /// Where each node's messages were got to, in the terms of a session: the
+    /// last that this log has.
+    #[must_use]
+    pub fn cursor(&self, node: &Name) -> Option<Cursor> {
+        self.get(node)?.relayed.as_ref().map(cursor)
+    }
+
+    /// What a node signed last to have of this log's messages.
+    #[must_use]
+    pub fn receipt(&self, node: &Name, origin: LogId) -> Option<Receipt> {
+        let receipted = self.get(node)?.receipted.as_ref()?;
+        Some(Receipt {
+            origin,
+            incarnation: receipted.incarnation,
+            upto: position(receipted.upto),
+            destination: receipted.log,
+            destination_incarnation: receipted.log_incarnation,
+            signature: Signature::from_bytes(&receipted.signature)?,
+        })
     }
 
     /// All of them.
@@ -169,6 +207,23 @@ impl Members {
             }
         }
         directory
+    }
+}
+
+/// Where a node's messages were got to.
+#[must_use]
+pub fn cursor(relayed: &Relayed) -> Cursor {
+    Cursor {
+        log: relayed.log,
+        incarnation: relayed.incarnation,
+        at: position(relayed.upto),
+    }
+}
+
+const fn position(place: Place) -> Position {
+    Position {
+        seq: place.seq,
+        chain: place.chain,
     }
 }
 

@@ -40,14 +40,9 @@ impl Voucher {
     /// When the signature has neither 64 bytes nor none.
     pub fn of(author: &Author) -> Result<Self, ChangeError> {
         let bytes = &author.signature;
-        let signature = match bytes.split_first_chunk::<32>() {
-            None if bytes.is_empty() => None,
-            Some((point, scalar)) if scalar.len() == 32 => {
-                let mut second = [0; 32];
-                second.copy_from_slice(scalar);
-                Some(Signature(*point, second))
-            }
-            _ => return Err(ChangeError::SignatureLength(bytes.len())),
+        let signature = match Signature::from_bytes(bytes) {
+            None if !bytes.is_empty() => return Err(ChangeError::SignatureLength(bytes.len())),
+            signature => signature,
         };
         let owner = Owner {
             node: author.node.clone(),
@@ -62,9 +57,7 @@ impl Voucher {
     /// The same as a message says it.
     #[must_use]
     pub fn author(&self) -> Author {
-        let signature = self
-            .signature
-            .map(|Signature(point, scalar)| [point, scalar].concat());
+        let signature = self.signature.map(|it| it.to_bytes());
         Author {
             node: self.owner.node.clone(),
             run: self.owner.run,

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    id::Digest,
+    id::{Digest, LogId, Seq},
     name::{Content, Name, Text},
 };
 
@@ -24,6 +24,10 @@ channel_payload! {
         Accused = "accused",
         /// An operator looked at the evidence; the node is talked to again.
         Readmit = "readmit",
+        /// Another node's messages for subsystems here, which stand before this.
+        Relayed = "relayed",
+        /// Another node has this node's messages on its disk, and signed that.
+        Receipted = "receipted",
     }
 }
 
@@ -118,4 +122,52 @@ pub struct Accused {
 pub struct Readmit {
     /// The node.
     pub node: Name,
+}
+
+/// A place in another node's log.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Place {
+    /// The record; 0: before the first.
+    pub seq: Seq,
+    /// The chain hash up to there.
+    pub chain: Digest,
+}
+
+/// Another node's messages for subsystems here were appended, in the same group
+/// of records as this one: so far this log has that one's messages. There can't
+/// be the one without the other.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Relayed {
+    /// The node that they come from.
+    pub node: Name,
+    /// Its log.
+    pub log: LogId,
+    /// That log's incarnation.
+    pub incarnation: u32,
+    /// Where they begin, in that log: behind this place.
+    pub after: Place,
+    /// The last one's place.
+    pub upto: Place,
+    /// How many there are.
+    pub messages: u32,
+    /// The origin's signature over the batch that they came in, 64 bytes.
+    pub signature: Vec<u8>,
+}
+
+/// Another node has this node's messages on its disk, up to a place in this
+/// log.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Receipted {
+    /// That node.
+    pub node: Name,
+    /// This log's incarnation.
+    pub incarnation: u32,
+    /// Up to where.
+    pub upto: Place,
+    /// The log that has them.
+    pub log: LogId,
+    /// That log's incarnation.
+    pub log_incarnation: u32,
+    /// That node's signature, 64 bytes.
+    pub signature: Vec<u8>,
 }

@@ -118,5 +118,5 @@ fn of_batch(batch: &RelayBatch) -> Value {
 }
 
 fn signature(signature: &Signature) -> String {
-    STANDARD.encode([signature.0, signature.1].concat())
+    STANDARD.encode(signature.to_bytes())
 }

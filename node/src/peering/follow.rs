@@ -1,6 +1,9 @@
 //! What becomes durable of the shared documents goes to every link.
 
-use std::sync::Arc;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -9,7 +12,9 @@ use vsm_core::{
     payload::{Payload, Sharing},
 };
 
-use super::Peering;
+use vsm_replication::members;
+
+use super::{News, Peering};
 use crate::{api::Api, runtime::mailbox::Delivery};
 
 /// The most records that are looked at before the links are told.
@@ -36,8 +41,16 @@ impl Peering {
     fn take_in(&self, lot: &[Delivery]) {
         let mut counted = Vec::new();
         let mut known = false;
+        let (mut outgoing, mut relayed) = (BTreeSet::new(), BTreeMap::new());
         for Delivery { record, .. } in lot {
+            if let Some(node) = &record.message.to.instance {
+                outgoing.insert(node.clone());
+                continue;
+            }
             known |= self.members.lock().note(record);
+            if let Payload::Sharing(Sharing::Relayed(it)) = &record.message.payload {
+                relayed.insert(it.node.clone(), members::cursor(it));
+            }
             let Payload::Sharing(Sharing::Change(change)) = &record.message.payload else {
                 continue;
             };
@@ -49,9 +62,16 @@ impl Peering {
             let directory = self.members.lock().directory();
             self.directory.send_replace(Arc::new(directory));
         }
-        if !counted.is_empty() {
+        let counted = (!counted.is_empty()).then(|| News::Changes(Arc::new(counted)));
+        let news = counted.into_iter();
+        let news = news.chain(outgoing.into_iter().map(News::Outgoing));
+        for news in news.chain(
+            relayed
+                .into_iter()
+                .map(|(node, at)| News::Relayed(node, at)),
+        ) {
             // Without links nobody listens.
-            let _ = self.changed.send(Arc::new(counted));
+            let _ = self.news.send(news);
         }
     }
 }

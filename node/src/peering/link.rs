@@ -1,6 +1,8 @@
 //! One connection to another node: what the session asks for is done, what
 //! happens is told.
 
+mod relays;
+
 use std::{
     collections::{BTreeSet, VecDeque},
     sync::{Arc, atomic::Ordering},
@@ -16,12 +18,13 @@ use tokio_util::sync::CancellationToken;
 use vsm_core::{Digest, LogId, Name, Text, Timestamp};
 use vsm_replication::peer::{
     Authenticated, CheckedChange, Config, Connection, Directory, Hello, Input, Output, PublicKey,
-    Question, Refusal, Session, Side, Standing, Summary, Verdict, frame::CERTIFICATES_MAX,
+    Question, Receipt, Refusal, Session, Side, Standing, Summary, Verdict, frame::CERTIFICATES_MAX,
 };
 
 use super::{
-    Peering,
+    News, Peering,
     checkpoints::{self, Opinion},
+    outbox::Continuation,
     pages,
     roster::Traffic,
     wire::Wire,
@@ -73,18 +76,23 @@ pub(super) async fn run(
         inputs: VecDeque::new(),
         traffic: Arc::default(),
         superseded: CancellationToken::new(),
-        log_id: None,
+        origin: None,
+        tenure: 0,
+        outbox: None,
+        receipt: None,
+        receipted: None,
         shown: BTreeSet::new(),
         opened: false,
         ended: None,
     };
     // Before anything is said: what comes to count from now on is told.
-    let mut changed = peering.changed.subscribe();
+    let mut news = peering.news.subscribe();
     let mut directory = peering.directory.subscribe();
     peering.meet(identity, peer.certificate().as_ref()).await;
     link.begin(directory.borrow_and_update().clone());
     loop {
         link.work().await;
+        link.keep_receipt(false).await;
         if link.ended.is_some() {
             break;
         }
@@ -111,9 +119,18 @@ pub(super) async fn run(
                     break;
                 }
             },
-            lot = changed.recv() => match lot {
-                Ok(lot) => Input::Changed(lot.as_ref().clone()),
-                Err(broadcast::error::RecvError::Lagged(_)) => Input::Missed,
+            news = news.recv() => match news {
+                Ok(News::Changes(lot)) => Input::Changed(lot.as_ref().clone()),
+                Ok(News::Outgoing(node)) if node == link.node => Input::RelaysReady,
+                Ok(News::Relayed(node, cursor)) if node == link.node => {
+                    link.durable(cursor);
+                    continue;
+                }
+                Ok(_) => continue,
+                Err(broadcast::error::RecvError::Lagged(_)) => {
+                    link.look_again();
+                    Input::Missed
+                }
                 Err(broadcast::error::RecvError::Closed) => closing("the node stops"),
             },
             Ok(()) = directory.changed() => {
@@ -127,6 +144,7 @@ pub(super) async fn run(
         };
         link.handle(input);
     }
+    link.keep_receipt(true).await;
     match link.opened {
         true => Ok(()),
         false => Err(link.ended.take().unwrap_or_default()),
@@ -154,8 +172,15 @@ struct Link<'a> {
     inputs: VecDeque<Input>,
     traffic: Arc<Traffic>,
     superseded: CancellationToken,
-    /// The peer's log, once it has proven who it is.
-    log_id: Option<LogId>,
+    /// The peer's log and its incarnation, once it has proven who it is.
+    origin: Option<(LogId, u32)>,
+    /// This link's turn to append the peer's messages.
+    tenure: u64,
+    /// Where the messages for the peer go on.
+    outbox: Option<Continuation>,
+    /// What the peer signed last to have, and what of that was logged when.
+    receipt: Option<Receipt>,
+    receipted: Option<(Receipt, Instant)>,
     /// Certificates that the peer was shown, by their digests.
     shown: BTreeSet<Digest>,
     opened: bool,
@@ -221,7 +246,7 @@ impl Link<'_> {
     async fn perform(&mut self, output: Output) {
         match output {
             Output::Send(frame) => self.send(frame),
-            Output::Proven(hello) => self.proven(hello),
+            Output::Proven(hello) => self.proven(&hello).await,
             Output::Open { .. } => self.open(),
             Output::ReadSummary => {
                 let summary = match self.auditor {
@@ -279,13 +304,14 @@ impl Link<'_> {
                 }
                 self.lost(&why);
             }
-            // Nothing is relayed yet: no subsystem lives on one node only.
-            Output::ReadRelays { .. } => self.handle(Input::Relays {
-                relays: Vec::new(),
-                more: false,
-            }),
-            Output::Append(_) => self.handle(closing("this node takes no relays")),
-            Output::Receipt(_) | Output::LogPage(_) => {}
+            Output::ReadRelays {
+                after,
+                count,
+                bytes,
+            } => self.read_relays(after, count, bytes).await,
+            Output::Append(batch) => self.append(batch).await,
+            Output::Receipt(receipt) => self.receipt = Some(receipt),
+            Output::LogPage(_) => {}
         }
     }
 
@@ -298,23 +324,42 @@ impl Link<'_> {
     }
 
     /// The peer is who it says: this link counts, or another one does.
-    fn proven(&mut self, hello: Box<Hello>) {
+    async fn proven(&mut self, hello: &Hello) {
         let roster = &self.peering.roster;
-        let claimed = roster.claim(&hello, self.side, self.address, self.since, &self.traffic);
+        let claimed = roster.claim(hello, self.side, self.address, self.since, &self.traffic);
         let Some(superseded) = claimed else {
             self.handle(Input::Close(Refusal::Superseded));
             return;
         };
         self.superseded = superseded;
+        self.origin = Some((hello.log, hello.incarnation));
+        // From here on nothing is appended for another link to this node.
+        let mut appended = self.peering.appended.lock().await;
+        let holder = appended.entry(self.node.clone()).or_default();
+        holder.tenure += 1;
+        self.tenure = holder.tenure;
+        let in_this_run = holder.cursor;
+        drop(appended);
         let members = self.peering.members.lock();
         let known = members.get(&self.node);
-        let checkpoint = known.and_then(|known| known.checkpoint.clone());
+        let durable = members.cursor(&self.node);
+        let standing = Standing {
+            appended: in_this_run.or(durable),
+            durable,
+            receipt: members.receipt(&self.node, self.peering.identity.log),
+            checkpoint: known.and_then(|known| known.checkpoint.clone()),
+        };
         drop(members);
-        self.log_id = Some(hello.log);
-        self.handle(Input::Standing(Box::new(Standing {
-            checkpoint,
-            ..Standing::default()
-        })));
+        // A node that was replaced has another log, of which nothing is here.
+        let standing = match standing.appended {
+            Some(cursor) if cursor.log != hello.log => Standing {
+                appended: None,
+                durable: None,
+                ..standing
+            },
+            _ => standing,
+        };
+        self.handle(Input::Standing(Box::new(standing)));
     }
 
     fn open(&mut self) {
@@ -362,7 +407,7 @@ impl Link<'_> {
 
     /// Checks a checkpoint of the peer's log, and keeps it.
     async fn witness(&mut self, question: &Question) {
-        let Some(log) = self.log_id else { return };
+        let Some((log, _)) = self.origin else { return };
         let opinion = checkpoints::opinion(question, log, &self.key);
         let (verdict, gap) = match opinion {
             Opinion::Verdict(verdict) => (verdict, false),

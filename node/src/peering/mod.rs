@@ -16,12 +16,18 @@ mod checkpoints;
 mod dial;
 mod evidence;
 mod follow;
+mod forks;
+mod inbox;
 mod link;
+mod outbox;
 mod pages;
 mod roster;
 mod wire;
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use ed25519_dalek::SigningKey;
 use parking_lot::Mutex;
@@ -39,9 +45,12 @@ use vsm_core::{
 use vsm_replication::{
     Catalogue, Members,
     catalogue::{self, RestoreError},
-    peer::{Alarm, CheckedChange, Directory, Identity, SignedChange},
+    peer::{Alarm, CheckedChange, Cursor, Directory, Identity, SignedChange},
 };
-use vsm_store::note::{NoteError, NoteSigner};
+use vsm_store::{
+    ReadError,
+    note::{NoteError, NoteSigner},
+};
 
 pub(crate) use self::{dial::dial, follow::follow, link::accept};
 pub use self::{
@@ -54,11 +63,30 @@ use crate::{
     security::{self, NodeKey, PeerRole, tls::Transport},
 };
 
-/// How many lots of new changes a link may be behind before it asks for
-/// summaries instead.
-const LOTS_MAX: usize = 1_024;
+/// How many news a link may be behind before it looks for itself.
+const NEWS_MAX: usize = 1_024;
 /// How many changes are logged at a time.
 const LOGGED_AT_A_TIME: usize = 64;
+
+/// Something is on disk that links are for.
+#[derive(Clone, Debug)]
+enum News {
+    /// Changes came to count.
+    Changes(Arc<Vec<SignedChange>>),
+    /// There are messages for subsystems of a node.
+    Outgoing(Name),
+    /// A node's messages are here, up to this cursor.
+    Relayed(Name, Cursor),
+}
+
+/// Who appends a node's messages.
+#[derive(Debug, Default)]
+struct Holder {
+    /// One more with each link.
+    tenure: u64,
+    /// The last message that was appended in this run.
+    cursor: Option<Cursor>,
+}
 
 /// What this node shares with others, and its links to them.
 pub struct Peering {
@@ -71,8 +99,11 @@ pub struct Peering {
     /// The nodes that are known, durably.
     members: Mutex<Members>,
     directory: watch::Sender<Arc<Directory>>,
-    /// Lots of changes that came to count.
-    changed: broadcast::Sender<Arc<Vec<SignedChange>>>,
+    /// What links are told.
+    news: broadcast::Sender<News>,
+    /// How far this log has got with each node's messages, durable or not, and
+    /// which link to the node may append more.
+    appended: tokio::sync::Mutex<BTreeMap<Name, Holder>>,
     /// Changes that are on their way to the log, by the digest of their bytes:
     /// several peers send the same ones.
     logging: Mutex<BTreeSet<Digest>>,
@@ -92,6 +123,9 @@ pub enum PeeringError {
     /// Nor that of the nodes that are known.
     #[error("the state of the nodes that are known: {0}")]
     Members(#[from] DecodeError),
+    /// The log can't be read.
+    #[error(transparent)]
+    Log(#[from] ReadError),
     /// The node's key can't sign.
     #[error("the node's key: {0}")]
     Key(#[from] NoteError),
@@ -112,7 +146,7 @@ impl Peering {
             node: node.clone(),
             log: LogId(log.log_id.0),
             incarnation: log.incarnation,
-            forks: Vec::new(),
+            forks: forks::of(handle.log())?,
             run: shared.run,
             roles: model::ROLES.to_vec(),
         };
@@ -127,7 +161,7 @@ impl Peering {
                 Members::default(),
             ),
         };
-        let (changed, _) = broadcast::channel(LOTS_MAX);
+        let (news, _) = broadcast::channel(NEWS_MAX);
         Ok(Self {
             notes: Arc::new(key.signer(&log)?),
             key: signing,
@@ -135,7 +169,8 @@ impl Peering {
             directory: watch::Sender::new(Arc::new(members.directory())),
             catalogue: Mutex::new(catalogue),
             members: Mutex::new(members),
-            changed,
+            news,
+            appended: tokio::sync::Mutex::default(),
             logging: Mutex::default(),
             roster: Roster::new(node),
             accepted: TaskTracker::new(),

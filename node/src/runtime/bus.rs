@@ -198,6 +198,8 @@ impl Bus {
     fn target(&self, message: &Message) -> Target {
         let to = &message.to;
         match to.role {
+            // A link finds it on the log.
+            _ if self.hosting.elsewhere(to).is_some() => Target::Shared(None),
             Role::Node | Role::Shared if message.channel() == Channel::Sharing => {
                 Target::Shared(self.hosting.index_of(to))
             }

@@ -141,6 +141,35 @@ impl Handle {
             .ok_or(SendError::Closing)
     }
 
+    /// Appends messages of another node at once, in order, atomically. What the
+    /// matrix refuses is on the log as refused, in the message's place: the
+    /// other node has sent it, and must not send it again.
+    ///
+    /// # Errors
+    /// When the log or the node has stopped. Nothing was delivered then.
+    pub(crate) async fn relay(&self, messages: Vec<Message>) -> Result<Span, SendError> {
+        let credit = self
+            .shared
+            .credits
+            .take(messages.len())
+            .await
+            .ok_or(SendError::Closing)?;
+        self.shared.room().await;
+        let hosting = self.shared.bus.hosting();
+        let mut outgoing = messages
+            .into_iter()
+            .map(|message| Outgoing {
+                message: hosting.settle(message),
+                body: None,
+                credit: Some(credit.clone()),
+            })
+            .collect();
+        self.shared
+            .bus
+            .publish(&mut outgoing)?
+            .ok_or(SendError::Closing)
+    }
+
     fn check(&self, message: &Message, body: Option<&bytes::Bytes>) -> Result<(), SendError> {
         let max = self.shared.options.body_bytes_max;
         if let Some(bytes) = body.map(bytes::Bytes::len)

@@ -225,7 +225,9 @@ impl Hub {
             .fetch_add(released.len() as u64, Ordering::Relaxed);
         let mut state = self.state.lock();
         for delivery in released.drain(..) {
-            if delivery.record.message.channel() == Channel::Sharing {
+            let message = &delivery.record.message;
+            let outside = message.to.role.is_outside();
+            if message.channel() == Channel::Sharing || !outside {
                 // Without anybody who follows, the log keeps it.
                 if let Some(sharing) = &self.sharing {
                     drop(sharing.send(delivery));

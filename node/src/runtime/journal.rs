@@ -1,10 +1,13 @@
 //! Messages as the log's events, and back.
 //!
-//! A message is an event of the stream named after its recipient, of the type
+//! A message is an event of the stream named after its recipient, or after the
+//! node when a certain one's subsystem is meant, of the type
 //! `channel.type`, whose meta is the message's encoding. The log can then be
 //! filtered by recipient and type without decoding anything.
 
-use vsm_core::{BodyRef, Digest, Message, Record, Seq, Timestamp, codec};
+use std::borrow::Cow;
+
+use vsm_core::{BodyRef, Digest, Message, Name, Record, Seq, Timestamp, codec};
 use vsm_store::{Batch, Event, EventError, NewEvent, RecordKind};
 
 /// An event of the log is no message.
@@ -39,7 +42,7 @@ impl Encoder {
         codec::encode_into(message, &mut self.meta);
         let index = batch.len();
         batch.push(&NewEvent {
-            stream: &message.to.text(),
+            stream: &stream(message),
             kind: message.payload.kind(),
             key: None,
             meta: &self.meta,
@@ -52,6 +55,21 @@ impl Encoder {
             digest: Digest(digest.0),
         }))
     }
+}
+
+/// The stream of a message. Those for a named node are one stream, which is
+/// what is sent to it.
+fn stream(message: &Message) -> Cow<'static, str> {
+    match &message.to.instance {
+        None => message.to.text(),
+        Some(node) => Cow::Owned(stream_for(node)),
+    }
+}
+
+/// The stream of messages for subsystems of `node`.
+#[must_use]
+pub fn stream_for(node: &Name) -> String {
+    format!("@{node}")
 }
 
 /// The record that an event holds; `None` for the log's own events.

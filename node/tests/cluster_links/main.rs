@@ -3,5 +3,6 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 mod convergence;
+mod relay;
 mod support;
 mod witness;

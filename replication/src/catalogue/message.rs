@@ -4,14 +4,13 @@ use vsm_core::payload::sharing::{Author, Change};
 
 use crate::{
     change::ChangeError,
-    peer::{DocumentId, Signature, SignedChange},
+    peer::{DocumentId, SignedChange},
     voucher::{Owner, Voucher},
 };
 
 /// The message from Node to Shared that logs a change from outside.
 #[must_use]
 pub fn message(change: &SignedChange) -> Change {
-    let Signature(point, scalar) = change.signature;
     Change {
         topic: change.document.topic.to_name(),
         epoch: change.document.epoch,
@@ -19,7 +18,7 @@ pub fn message(change: &SignedChange) -> Change {
         author: Some(Author {
             node: change.owner.clone(),
             run: change.run,
-            signature: [point, scalar].concat(),
+            signature: change.signature.to_bytes(),
         }),
     }
 }

@@ -45,6 +45,21 @@ impl fmt::Debug for PublicKey {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Signature(pub [u8; 32], pub [u8; 32]);
 
+impl Signature {
+    /// A signature as messages carry it; `None` unless there are 64 bytes.
+    #[must_use]
+    pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        let (point, scalar) = bytes.split_first_chunk::<32>()?;
+        Some(Self(*point, scalar.try_into().ok()?))
+    }
+
+    /// Its 64 bytes.
+    #[must_use]
+    pub fn to_bytes(&self) -> Vec<u8> {
+        [self.0, self.1].concat()
+    }
+}
+
 impl From<&Signature> for ed25519_dalek::Signature {
     fn from(signature: &Signature) -> Self {
         Self::from_components(signature.0, signature.1)
