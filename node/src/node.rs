@@ -345,6 +345,11 @@ impl Node {
         &self.api.peering
     }
 
+    /// Keeps a link to a node that the configuration does not name.
+    pub(crate) fn dial(&mut self, address: String) {
+        self.tasks.spawn(peering::dial(self.api.clone(), address));
+    }
+
     /// Whether it speaks TLS on its port.
     #[must_use]
     pub fn speaks_tls(&self) -> bool {

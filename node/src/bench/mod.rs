@@ -4,6 +4,7 @@
 
 pub mod append;
 pub mod bus;
+pub mod cluster;
 pub mod disk;
 mod fleet;
 pub mod process;

@@ -11,7 +11,7 @@ use super::{
     exit::Exit,
     output::{self, Format},
 };
-use crate::bench::{AnyError, append, bus, replay};
+use crate::bench::{AnyError, append, bus, cluster, replay};
 
 /// What to measure.
 #[derive(Debug, Subcommand)]
@@ -20,6 +20,8 @@ pub enum BenchCommand {
     Append(AppendArgs),
     /// Messages through the bus: routed, chained, durable, delivered, stepped.
     Bus(BusArgs),
+    /// Nodes that are linked: until they agree, and messages between them.
+    Cluster(ClusterArgs),
     /// A log audited and verified, beside reading its files.
     Replay(ReplayArgs),
 }
@@ -36,6 +38,26 @@ pub struct BusArgs {
     /// The rate of the latency part, in messages a second.
     #[arg(long, default_value_t = 100_000)]
     rate: u64,
+    /// Where to write; a temporary directory here when not given.
+    #[arg(long)]
+    dir: Option<PathBuf>,
+}
+
+/// `vsm bench cluster`
+#[derive(Debug, Args)]
+pub struct ClusterArgs {
+    /// Nodes, all in this process.
+    #[arg(long, default_value_t = 3)]
+    nodes: usize,
+    /// Updates at each node while it hears none of the others.
+    #[arg(long, default_value_t = 10_000)]
+    updates: u64,
+    /// Updates one after the other, for the latency.
+    #[arg(long, default_value_t = 1_000)]
+    paced: u64,
+    /// Messages from one node to another.
+    #[arg(long, default_value_t = 200_000)]
+    relays: u64,
     /// Where to write; a temporary directory here when not given.
     #[arg(long)]
     dir: Option<PathBuf>,
@@ -93,6 +115,17 @@ pub fn run(global: &Global, command: &BenchCommand) -> Done {
             let directory = directory(args.dir.as_deref())?;
             let figures = runtime()?.block_on(bus::run(directory.path(), settings));
             shown(global, figures, print_bus)
+        }
+        BenchCommand::Cluster(args) => {
+            let settings = cluster::Settings {
+                nodes: args.nodes,
+                updates: args.updates.max(1),
+                paced: args.paced.max(1),
+                relays: args.relays.max(1),
+            };
+            let directory = directory(args.dir.as_deref())?;
+            let figures = runtime()?.block_on(cluster::run(directory.path(), settings));
+            shown(global, figures, print_cluster)
         }
         BenchCommand::Replay(args) => {
             let settings = replay::Settings {
@@ -155,6 +188,30 @@ fn print_append(it: &append::Figures) {
     println!(
         "{} events of {} bytes in {} syncs, {} runs",
         it.events, it.event_bytes, it.syncs, it.settings.repeats
+    );
+}
+
+fn print_cluster(it: &cluster::Figures) {
+    let settings = &it.settings;
+    println!(
+        "equal heads          {:>9} ms after {} nodes with {} updates each were linked ({} changes/s learnt by each)",
+        it.converged_ms, settings.nodes, settings.updates, it.changes_per_s
+    );
+    println!(
+        "updates/s            {:>12} (all nodes, apart)",
+        it.updates_per_s
+    );
+    println!(
+        "sent → counts there  {:>6} µs p50 {:>6} µs p99 (on both disks; one sync {} µs)",
+        it.visible.p50_us, it.visible.p99_us, it.ceiling.sync_p50_us
+    );
+    println!(
+        "relayed messages/s   {:>12} (on both disks)",
+        it.relays_per_s
+    );
+    println!(
+        "raw file             {:>12} events/s of {} bytes in groups of {}",
+        it.ceiling.events_per_s, it.ceiling.event_bytes, it.ceiling.group
     );
 }
 

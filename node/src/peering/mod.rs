@@ -178,6 +178,12 @@ impl Peering {
         })
     }
 
+    /// Ends when a change comes to count here, from now on.
+    pub(crate) fn next_change(&self) -> impl Future<Output = ()> + use<> {
+        let mut news = self.news.subscribe();
+        async move { while !matches!(news.recv().await, Ok(News::Changes(_)) | Err(_)) {} }
+    }
+
     /// The nodes that are known.
     #[must_use]
     pub fn members(&self) -> Members {
