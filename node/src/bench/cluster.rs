@@ -83,12 +83,16 @@ pub async fn run(directory: &Path, settings: Settings) -> Result<Figures, AnyErr
                 handle.send_many(roots.collect()).await?;
                 number = end;
             }
-            handle.query(Role::Shared, Query::Summary).await?;
             Ok::<_, crate::runtime::SendError>(())
         })
     });
     for written in writing.collect::<Vec<_>>() {
         written.await??;
+    }
+    for node in &nodes {
+        while heads(node).await?.1 < settings.updates {
+            sleep(Duration::from_millis(5)).await;
+        }
     }
     let total = settings.updates * nodes.len() as u64;
     let updates_per_s = per_second(total, began.elapsed());

@@ -2,6 +2,7 @@
 
 use std::io::{self, Write};
 
+use anyhow::bail;
 use clap::{Args, Subcommand};
 use hyper::Method;
 use serde_json::{Value, json};
@@ -49,6 +50,15 @@ pub fn run(global: &Global, args: &PeersArgs) -> Done {
             }
         }
         Some(PeersCommand::Readmit { node }) => {
+            let runtime = super::runtime()?;
+            let peers = runtime.block_on(client.get("/v1/peers"))?;
+            let known = peers["nodes"].as_array().into_iter().flatten();
+            let accused = known
+                .filter(|it| it["node"] == **node)
+                .any(|it| !it["accused"].is_null());
+            if !accused {
+                bail!("{node} is not in quarantine here; `vsm peers` shows who is");
+            }
             let body = json!({
                 "channel": "sharing",
                 "from": "operator",
@@ -57,7 +67,7 @@ pub fn run(global: &Global, args: &PeersArgs) -> Done {
                 "payload": {"node": node},
             });
             let call = client.call(Method::POST, "/v1/messages", Some(&body));
-            let answer = super::runtime()?.block_on(call)?.body;
+            let answer = runtime.block_on(call)?.body;
             match global.format {
                 Format::Json => output::json_line(&answer)?,
                 Format::Text => eprintln!("{node} is talked to again (record {})", answer["seq"]),

@@ -94,7 +94,8 @@ fn outgoing(mut message: Message, from: &Name) -> Option<Message> {
 
 /// Whether the log has this place.
 fn holds(log: &EventLog, place: Position) -> Result<bool, ReadError> {
-    if place == Position::default() {
+    // What was pruned can't be compared; the destination has it, or it is gone.
+    if place == Position::default() || place.seq.0 < log.first_seq() {
         return Ok(true);
     }
     let mut at = log.read(place.seq.0).hashed(true);
@@ -109,11 +110,11 @@ fn holds(log: &EventLog, place: Position) -> Result<bool, ReadError> {
 fn first_after(log: &EventLog, stream: &str, after: Seq) -> Result<u64, ReadError> {
     let mut version = log.stream_version(stream)?.map_or(1, |last| last + 1);
     for event in log.read_stream_back(stream, u64::MAX) {
-        let event = event?;
-        if event.seq() <= after.0 {
-            break;
+        match event {
+            Ok(event) if event.seq() > after.0 => version = event.stream_version(),
+            Ok(_) | Err(ReadError::Pruned { .. }) => break,
+            Err(error) => return Err(error),
         }
-        version = event.stream_version();
     }
     Ok(version)
 }
