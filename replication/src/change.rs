@@ -157,6 +157,9 @@ pub enum ChangeError {
     /// There is no such document.
     #[error("no document has this topic and epoch")]
     NoDocument,
+    /// Automerge panicked over an entry.
+    #[error("the entry can't be written: the document was made anew, try again")]
+    Panicked,
     /// Automerge refuses it.
     #[error(transparent)]
     Automerge(#[from] AutomergeError),

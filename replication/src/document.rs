@@ -20,6 +20,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     panic::{AssertUnwindSafe, catch_unwind},
+    slice,
 };
 
 use automerge::{
@@ -108,7 +109,6 @@ impl Document {
         intake: Intake,
         spoilt: BTreeSet<ChangeHash>,
     ) -> Result<Self, ChangeError> {
-        let skeleton = skeleton(topic, epoch)?;
         let actors = intake.history().changes();
         let actors = actors.filter(|it| spoilt.contains(&it.hash));
         let spoilt_actors = actors
@@ -118,8 +118,8 @@ impl Document {
             topic,
             epoch,
             intake,
-            doc: skeleton.document,
-            buckets: skeleton.buckets,
+            doc: Automerge::new(),
+            buckets: Vec::new(),
             spoilt,
             spoilt_actors,
         };
@@ -191,6 +191,30 @@ impl Document {
                 most: COUNTER_MAX,
             });
         }
+        let written = catch_unwind(AssertUnwindSafe(|| self.write(key, value, time)));
+        let Ok(written) = written else {
+            // Something that counts made the document unfit for writing.
+            self.rebuild()?;
+            return Err(ChangeError::Panicked);
+        };
+        let Some(change) = written? else {
+            return Ok(None);
+        };
+        let change = Checked::made(change)?;
+        let bytes = change.bytes().clone();
+        let mut taken = self.intake.made(change, None)?;
+        // The first is the one that was just made.
+        taken.counted.remove(0);
+        let received = self.apply(taken)?;
+        Ok(Some(Made { bytes, received }))
+    }
+
+    fn write(
+        &mut self,
+        key: &str,
+        value: Option<&str>,
+        time: Timestamp,
+    ) -> Result<Option<Change>, ChangeError> {
         let bucket = self.buckets[bucket_of(key)].clone();
         let seconds = i64::try_from(time.0 / 1_000_000).unwrap_or(i64::MAX);
         self.doc
@@ -202,16 +226,7 @@ impl Document {
                 },
             )
             .map_err(|failure| failure.error)?;
-        let Some(change) = self.doc.get_last_local_change() else {
-            return Ok(None);
-        };
-        let change = Checked::made(change)?;
-        let bytes = change.bytes().clone();
-        let mut taken = self.intake.made(change, None)?;
-        // The first is the one that was just made.
-        taken.counted.remove(0);
-        let received = self.apply(taken)?;
-        Ok(Some(Made { bytes, received }))
+        Ok(self.doc.get_last_local_change())
     }
 
     /// Takes in a change that somebody else made, whose signature was looked
@@ -287,31 +302,30 @@ impl Document {
     /// take them so, then one by one, without the first that it does not take,
     /// until it takes the rest.
     fn rebuild(&mut self) -> Result<(), ChangeError> {
+        let skeleton = skeleton(self.topic, self.epoch)?;
+        let author = self.doc.get_actor().clone();
+        let counted = self.history().changes();
+        let counted = counted
+            .map(|it| Checked::new(it.bytes.clone()))
+            .collect::<Result<Vec<_>, _>>()?;
+        self.buckets = skeleton.buckets;
         loop {
-            let skeleton = skeleton(self.topic, self.epoch)?;
-            let mut changes = Vec::with_capacity(self.history().count());
-            for counted in self.history().changes() {
-                if !self.spoilt.contains(&counted.hash) {
-                    changes.push(Checked::new(counted.bytes.clone())?);
-                }
-            }
-            let (empty, author) = (skeleton.document, self.doc.get_actor().clone());
-            let whole = applied(empty.clone(), changes.iter().map(Checked::change));
+            let is_sound = |it: &&Checked| !self.spoilt.contains(&it.hash());
+            let sound: Vec<_> = counted.iter().filter(is_sound).collect();
+            let empty = || skeleton.document.clone();
             let one_by_one = || {
-                changes.iter().try_fold(empty, |document, change| {
-                    applied(document, [change.change()]).ok_or(change)
+                sound.iter().try_fold(empty(), |document, change| {
+                    applied(document, slice::from_ref(change)).ok_or(change.hash())
                 })
             };
-            match whole.map_or_else(one_by_one, Ok) {
+            match applied(empty(), &sound).map_or_else(one_by_one, Ok) {
                 Ok(document) => {
                     self.doc = document.with_actor(author);
-                    self.buckets = skeleton.buckets;
                     return Ok(());
                 }
-                Err(change) => {
-                    let (hash, actor) = (change.hash(), change.actor());
-                    self.spoil(hash, actor);
-                    self.spoil_what_follows()?;
+                Err(hash) => {
+                    self.spoilt.insert(hash);
+                    self.spoil_what_follows(&counted);
                 }
             }
         }
@@ -319,18 +333,13 @@ impl Document {
 
     /// What builds on spoilt changes is spoilt as well, and what their actors
     /// wrote after them.
-    fn spoil_what_follows(&mut self) -> Result<(), ChangeError> {
-        let mut lost = Vec::new();
-        for counted in self.intake.history().changes() {
-            let change = Checked::new(counted.bytes.clone())?;
-            lost.push(change);
-        }
-        for change in lost {
-            if self.is_lost(&change) {
+    fn spoil_what_follows(&mut self, changes: &[Checked]) {
+        self.spoilt_actors.clear();
+        for change in changes {
+            if self.spoilt.contains(&change.hash()) || self.is_lost(change) {
                 self.spoil(change.hash(), change.actor());
             }
         }
-        Ok(())
     }
 
     /// An entry; `None` also where something else than a text stands.
@@ -373,11 +382,8 @@ impl Document {
 }
 
 /// A document with more changes; `None` when Automerge refuses them or panics.
-fn applied<'a>(
-    mut document: Automerge,
-    changes: impl IntoIterator<Item = &'a Change>,
-) -> Option<Automerge> {
-    let changes: Vec<_> = changes.into_iter().cloned().collect();
+fn applied(mut document: Automerge, changes: &[&Checked]) -> Option<Automerge> {
+    let changes: Vec<_> = changes.iter().map(|it| it.change().clone()).collect();
     catch_unwind(AssertUnwindSafe(move || {
         document.apply_changes(changes).ok()?;
         Some(document)
