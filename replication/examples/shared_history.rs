@@ -5,10 +5,14 @@
 //!
 //! A change from another node and an own update are steps on records; the
 //! catalogue follows the same records. A history is that of two nodes in turn,
-//! over entries of a fixed number.
+//! over entries of a fixed number: once all are written, the length is that of
+//! what was overwritten. Automerge keeps that, and walks over all operations
+//! that a bucket ever had, up to the one that it applies; so a change from
+//! outside costs more the longer an epoch goes on.
 
 use std::time::{Duration, Instant};
 
+use automerge::Automerge;
 use ed25519_dalek::SigningKey;
 use vsm_core::{
     Address, Digest, Identity, LogId, Machine, Message, MessageId, ModelConfig, Name, Payload,
@@ -19,9 +23,13 @@ use vsm_core::{
         sharing::{Author, Change, Update},
     },
 };
-use vsm_replication::{Catalogue, Checked, SHARED};
+use vsm_replication::{Catalogue, Checked, SHARED, Topic, peer::DocumentId};
 
 type Failure = Box<dyn std::error::Error>;
+const POLICY: DocumentId = DocumentId {
+    topic: Topic::Policy,
+    epoch: 0,
+};
 /// Changes that are measured.
 const ROUNDS: u32 = 1_000;
 /// Entries that are written in turn.
@@ -189,7 +197,24 @@ fn measure(length: u32) -> Result<[f64; 4], Failure> {
         state.len() / (length + ROUNDS) as usize,
         begin.elapsed(),
     );
+    let (saved, length) = save_and_load(&catalogue)?;
+    println!("        Automerge's own form: {length} bytes, made and read in {saved:.1?}");
     Ok(costs)
+}
+
+/// What it would take to see of every change whether the document can be
+/// loaded again.
+fn save_and_load(catalogue: &Catalogue<SigningKey>) -> Result<(Duration, usize), Failure> {
+    let history = catalogue.history(POLICY).ok_or("nothing was written")?;
+    let mut document = Automerge::new();
+    let places = 0..u32::try_from(history.len())?;
+    let bytes = places.filter_map(|place| history.bytes_at(place));
+    let changes = bytes.map(|it| automerge::Change::from_bytes(it.to_vec()));
+    document.apply_changes(changes.collect::<Result<Vec<_>, _>>()?)?;
+    let begin = Instant::now();
+    let saved = document.save();
+    Automerge::load(&saved)?;
+    Ok((begin.elapsed(), saved.len()))
 }
 
 fn main() -> Result<(), Failure> {

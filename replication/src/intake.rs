@@ -140,10 +140,6 @@ impl Intake {
                 owner: voucher.owner.node.to_string(),
             });
         }
-        let voucher = Voucher {
-            owner: self.owner(voucher.owner),
-            ..voucher
-        };
         let hash = change.hash();
         let mut taken = Taken::default();
         if self.take(Vouched { change, voucher }, &mut taken)? {
@@ -167,7 +163,7 @@ impl Intake {
     }
 
     /// Takes in one change, or has it wait; whether it counts now.
-    fn take(&mut self, vouched: Vouched, taken: &mut Taken) -> Result<bool, ChangeError> {
+    fn take(&mut self, mut vouched: Vouched, taken: &mut Taken) -> Result<bool, ChangeError> {
         let change = &vouched.change;
         let (hash, actor, number) = (change.hash(), change.actor(), change.number());
         if self.history.contains(&hash) {
@@ -201,7 +197,9 @@ impl Intake {
             });
         }
         self.check_counters(change)?;
-        self.history.push(change, vouched.voucher.clone())?;
+        vouched.voucher.owner = self.owner(vouched.voucher.owner);
+        let voucher = vouched.voucher.clone();
+        self.history.push(&vouched.change, voucher)?;
         taken.counted.push(vouched);
         Ok(true)
     }
