@@ -21,6 +21,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     panic::{AssertUnwindSafe, catch_unwind},
     slice,
+    sync::Arc,
 };
 
 use automerge::{
@@ -76,6 +77,8 @@ pub struct Document {
     spoilt: BTreeSet<ChangeHash>,
     /// Their actors: of these nothing can be applied any more.
     spoilt_actors: BTreeSet<Actor>,
+    /// Who answered for such a change since the document was last restored.
+    spoilers: BTreeSet<Arc<Owner>>,
 }
 
 impl Document {
@@ -94,6 +97,7 @@ impl Document {
             buckets: skeleton.buckets,
             spoilt: BTreeSet::new(),
             spoilt_actors: BTreeSet::new(),
+            spoilers: BTreeSet::new(),
         };
         document.begin(owner);
         Ok(document)
@@ -122,6 +126,7 @@ impl Document {
             buckets: Vec::new(),
             spoilt,
             spoilt_actors,
+            spoilers: BTreeSet::new(),
         };
         document.rebuild()?;
         Ok(document)
@@ -247,19 +252,27 @@ impl Document {
             dropped: taken.dropped,
             ..Received::default()
         };
-        for Vouched { change, .. } in taken.counted {
+        for Vouched { change, voucher } in taken.counted {
             let hash = change.hash();
             if self.is_lost(&change) {
                 received.spoilt.push(hash);
                 self.spoil(hash, change.actor());
                 continue;
             }
+            // Making the document anew takes as long as its history is, so
+            // whoever made that necessary once does not do so again.
+            let kept = self.spoilers.contains(&voucher.owner);
+            let kept = kept.then(|| self.doc.clone());
             match self.apply_one(change.change()) {
                 Some(views) => received.views.extend(views),
                 None => {
                     received.spoilt.push(hash);
                     self.spoil(hash, change.actor());
-                    self.rebuild()?;
+                    self.spoilers.insert(voucher.owner);
+                    match kept {
+                        Some(before) => self.doc = before,
+                        None => self.rebuild()?,
+                    }
                 }
             }
         }

@@ -11,7 +11,7 @@
 //! which changes somebody has. (Version vectors: Parker et al., "Detection of
 //! Mutual Inconsistency in Distributed Systems", 1983.)
 //!
-//! A change costs some 150 bytes beside its own and its note.
+//! A change costs some 180 bytes of memory beside its own and its note.
 
 #[cfg(test)]
 mod tests;
