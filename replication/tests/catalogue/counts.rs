@@ -85,6 +85,34 @@ fn a_clone_does_not_part_the_two_readers() {
     assert_eq!(a.folded()["forked"].as_array().unwrap().len(), 1);
 }
 
+/// A clone made the very change that this node has just made, and somebody
+/// builds on it before this node's own is on the log.
+#[test]
+fn what_builds_on_an_own_change_may_come_before_it() {
+    let (mut a, mut twin, mut b) = (Node::new("a", 1), Node::new("a", 1), Node::new("b", 2));
+    a.update("k", "1");
+    twin.update("k", "1");
+    b.receive(&message(&twin.drain()[0]));
+    b.update("j", "2");
+    let later = b.drain().remove(0);
+    assert_eq!(
+        a.receive(&message(&later)),
+        [],
+        "the own one is not durable"
+    );
+    assert_eq!(a.drain().len(), 2);
+    a.agrees();
+    assert_eq!(a.folded()["changes"], 2);
+    // Before it is even made, it waits in the fold as well.
+    let mut a = Node::new("a", 1);
+    a.receive(&message(&later));
+    assert_eq!(a.folded()["held"], 1);
+    a.update("k", "1");
+    assert_eq!(a.drain().len(), 2);
+    a.agrees();
+    assert_eq!(a.folded()["changes"], 2);
+}
+
 #[test]
 fn what_clients_wrote_goes_on_with_the_word_of_the_node_that_let_it_in() {
     let (mut a, mut b) = (Node::new("a", 1), Node::new("b", 2));
