@@ -86,7 +86,8 @@ pub enum ChangeError {
     /// Its owner's signature has another length.
     #[error("the owner's signature has {0} bytes, an Ed25519 signature has 64")]
     SignatureLength(usize),
-    /// A node's actor, and not that of the node that answers for the change.
+    /// A node's actor, or the skeleton's, and not that of the node that answers
+    /// for the change.
     #[error("actor {actor} is not that of {owner} in the run it names")]
     ForeignActor {
         /// Which actor.

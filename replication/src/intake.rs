@@ -134,7 +134,7 @@ impl Intake {
             return Err(ChangeError::SignatureLength(0));
         }
         let actor = change.actor();
-        if actor.is_node() && actor != voucher.owner.actor() {
+        if actor.is_reserved() && actor != voucher.owner.actor() {
             return Err(ChangeError::ForeignActor {
                 actor,
                 owner: voucher.owner.node.to_string(),

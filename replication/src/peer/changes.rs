@@ -152,7 +152,7 @@ impl SignedChange {
             }
         };
         let actor = checked.actor();
-        if actor.is_node() && actor != Actor::of(&owner, &self.run) {
+        if actor.is_reserved() && actor != Actor::of(&owner, &self.run) {
             return Err(Refusal::ForeignActor {
                 owner,
                 document,

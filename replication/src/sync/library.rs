@@ -72,7 +72,8 @@ pub trait Library {
 
     /// Whether the node's rules let a principal make this change; asked once
     /// per change, after its form is known to be good. Refuse here the actors
-    /// of the cluster's nodes, and entries that only their owners write.
+    /// of the cluster's nodes and of the skeleton
+    /// ([`Actor::is_reserved`]), and entries that only their owners write.
     ///
     /// # Errors
     /// The reason for the operator.

@@ -6,7 +6,10 @@ use automerge::{ActorId, Automerge, ObjType, ROOT, ReadDoc, transaction::Transac
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 use vsm_core::Digest;
-use vsm_replication::{catalogue::message, peer::SignedChange};
+use vsm_replication::{
+    catalogue::message,
+    peer::{SignedChange, Signer as _},
+};
 
 use crate::node::{Node, POLICY, document_of};
 
@@ -130,6 +133,31 @@ fn what_automerge_panics_on_is_left_out_and_hurts() {
     node.update("j", "3");
     twin.update("j", "3");
     assert_eq!(twin.machine.state(), node.machine.state());
+}
+
+/// Nobody writes as the skeleton's actor, who has made its only change.
+#[test]
+fn the_skeletons_actor_says_nothing_more() {
+    let mut node = Node::new("a", 1);
+    node.update("k", "1");
+    node.drain();
+    let skeleton = ActorId::from(*b"vsm-genesis-0001");
+    let mut client = document_of(&node, 9);
+    let mut forger = Automerge::new().with_actor(skeleton);
+    let mut transaction = forger.transaction();
+    transaction.put(ROOT, "topic", "other").unwrap();
+    transaction.commit();
+    let forged = forger.get_last_local_change().unwrap();
+    let forged = signed(&node, forged.raw_bytes().to_vec());
+    node.receive(&message(&forged));
+    assert_eq!(node.emitted.len(), 0);
+    let honest = signed(&node, edited(&mut client, 0));
+    node.receive(&message(&honest));
+    node.drain();
+    assert_eq!(document(&node)["changes"], 2);
+    assert_eq!(document(&node)["spoilt"], json!([]));
+    node.agrees();
+    assert!(forged.check(&node.key.public_key()).is_err());
 }
 
 /// Mutations of a client's changes, with the right checksum; 60 a round.
