@@ -101,16 +101,14 @@ impl Intake {
         &mut self,
         change: Checked,
         signature: Option<Signature>,
-    ) -> Result<Taken, HistoryError> {
-        let (actor, number) = (change.actor(), change.number());
-        let Some((owner, _)) = self.own.as_ref().filter(|(_, own)| *own == actor) else {
-            let next = 0;
-            return Err(HistoryError::Number {
-                actor,
-                number,
-                next,
+    ) -> Result<Taken, ChangeError> {
+        let (owner, own) = self.own.as_ref().ok_or(ChangeError::Unowned)?;
+        if change.actor() != *own {
+            return Err(ChangeError::ForeignActor {
+                actor: change.actor(),
+                owner: owner.node.to_string(),
             });
-        };
+        }
         let voucher = Voucher {
             owner: Arc::clone(owner),
             signature,
