@@ -17,6 +17,9 @@
 //! shows; a build that checks arithmetic may panic where another does not, so
 //! nodes of one cluster should run one build.
 
+#[cfg(test)]
+mod tests;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     panic::{AssertUnwindSafe, catch_unwind},
