@@ -28,6 +28,9 @@ pub struct Actor(pub [u8; 16]);
 pub struct ActorLength(pub usize);
 
 impl Actor {
+    /// Who makes the skeleton of every document, and nothing else.
+    pub const SKELETON: Self = Self(*b"vsm-genesis-0001");
+
     /// The actor of a node in a run, the nonce of its `started` record.
     #[must_use]
     pub fn of(node: &Name, run: &Digest) -> Self {
@@ -44,6 +47,12 @@ impl Actor {
     #[must_use]
     pub fn is_node(&self) -> bool {
         self.0.starts_with(&NODE)
+    }
+
+    /// Whether no client may write as it.
+    #[must_use]
+    pub fn is_reserved(&self) -> bool {
+        self.is_node() || *self == Self::SKELETON
     }
 
     /// Its name in Automerge.
@@ -86,7 +95,8 @@ mod tests {
         assert_ne!(actor("a", 1), actor("a", 2));
         assert_ne!(actor("a", 1), actor("b", 1));
         assert!(actor("a", 1).is_node());
-        assert!(!Actor([7; 16]).is_node());
+        assert!(!Actor([7; 16]).is_node() && !Actor([7; 16]).is_reserved());
+        assert!(!Actor::SKELETON.is_node() && Actor::SKELETON.is_reserved());
     }
 
     #[test]

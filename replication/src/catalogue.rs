@@ -106,6 +106,8 @@ impl<S: Signer> Catalogue<S> {
 
     /// Of a node that kept the state of its `Shared`
     /// ([`Machine::state`]). It goes on with the records behind that state.
+    /// What the state holds is shown, even an own change whose message waits
+    /// to be let out: the durable record that it comes from makes it again.
     ///
     /// # Errors
     /// When the bytes are no such state.

@@ -86,7 +86,8 @@ pub enum ChangeError {
     /// Its owner's signature has another length.
     #[error("the owner's signature has {0} bytes, an Ed25519 signature has 64")]
     SignatureLength(usize),
-    /// A node's actor, and not that of the node that answers for the change.
+    /// A node's actor, or the skeleton's, and not that of the node that answers
+    /// for the change.
     #[error("actor {actor} is not that of {owner} in the run it names")]
     ForeignActor {
         /// Which actor.
@@ -157,6 +158,9 @@ pub enum ChangeError {
     /// There is no such document.
     #[error("no document has this topic and epoch")]
     NoDocument,
+    /// Automerge panicked over an entry.
+    #[error("the entry can't be written: the document was made anew, try again")]
+    Panicked,
     /// Automerge refuses it.
     #[error(transparent)]
     Automerge(#[from] AutomergeError),
@@ -253,12 +257,6 @@ impl Checked {
         &self.change
     }
 
-    /// What Automerge makes of it, alone.
-    #[must_use]
-    pub fn into_change(self) -> Change {
-        self.change
-    }
-
     /// Its uncompressed bytes.
     #[must_use]
     pub const fn bytes(&self) -> &Bytes {
@@ -281,5 +279,15 @@ impl Checked {
     #[must_use]
     pub fn number(&self) -> u64 {
         self.change.seq()
+    }
+
+    /// Whether it touches marks of rich text.
+    #[must_use]
+    pub fn has_marks(&self) -> bool {
+        let mut reader = Reader::new(&self.bytes);
+        let contents = reader.take(MAGIC.len() as u64 + 5);
+        let shape = contents.and_then(|_| reader.prefixed()).map(columns::check);
+        // What can't be walked may hold anything.
+        !matches!(shape, Ok(Ok(shape)) if !shape.marks)
     }
 }

@@ -17,9 +17,14 @@
 //! shows; a build that checks arithmetic may panic where another does not, so
 //! nodes of one cluster should run one build.
 
+#[cfg(test)]
+mod tests;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     panic::{AssertUnwindSafe, catch_unwind},
+    slice,
+    sync::Arc,
 };
 
 use automerge::{
@@ -75,6 +80,8 @@ pub struct Document {
     spoilt: BTreeSet<ChangeHash>,
     /// Their actors: of these nothing can be applied any more.
     spoilt_actors: BTreeSet<Actor>,
+    /// Who answered for such a change since the document was last restored.
+    spoilers: BTreeSet<Arc<Owner>>,
 }
 
 impl Document {
@@ -93,6 +100,7 @@ impl Document {
             buckets: skeleton.buckets,
             spoilt: BTreeSet::new(),
             spoilt_actors: BTreeSet::new(),
+            spoilers: BTreeSet::new(),
         };
         document.begin(owner);
         Ok(document)
@@ -108,7 +116,6 @@ impl Document {
         intake: Intake,
         spoilt: BTreeSet<ChangeHash>,
     ) -> Result<Self, ChangeError> {
-        let skeleton = skeleton(topic, epoch)?;
         let actors = intake.history().changes();
         let actors = actors.filter(|it| spoilt.contains(&it.hash));
         let spoilt_actors = actors
@@ -118,10 +125,11 @@ impl Document {
             topic,
             epoch,
             intake,
-            doc: skeleton.document,
-            buckets: skeleton.buckets,
+            doc: Automerge::new(),
+            buckets: Vec::new(),
             spoilt,
             spoilt_actors,
+            spoilers: BTreeSet::new(),
         };
         document.rebuild()?;
         Ok(document)
@@ -191,6 +199,30 @@ impl Document {
                 most: COUNTER_MAX,
             });
         }
+        let written = catch_unwind(AssertUnwindSafe(|| self.write(key, value, time)));
+        let Ok(written) = written else {
+            // Something that counts made the document unfit for writing.
+            self.rebuild()?;
+            return Err(ChangeError::Panicked);
+        };
+        let Some(change) = written? else {
+            return Ok(None);
+        };
+        let change = Checked::made(change)?;
+        let bytes = change.bytes().clone();
+        let mut taken = self.intake.made(change, None)?;
+        // The first is the one that was just made.
+        taken.counted.remove(0);
+        let received = self.apply(taken)?;
+        Ok(Some(Made { bytes, received }))
+    }
+
+    fn write(
+        &mut self,
+        key: &str,
+        value: Option<&str>,
+        time: Timestamp,
+    ) -> Result<Option<Change>, ChangeError> {
         let bucket = self.buckets[bucket_of(key)].clone();
         let seconds = i64::try_from(time.0 / 1_000_000).unwrap_or(i64::MAX);
         self.doc
@@ -202,16 +234,7 @@ impl Document {
                 },
             )
             .map_err(|failure| failure.error)?;
-        let Some(change) = self.doc.get_last_local_change() else {
-            return Ok(None);
-        };
-        let change = Checked::made(change)?;
-        let bytes = change.bytes().clone();
-        let mut taken = self.intake.made(change, None)?;
-        // The first is the one that was just made.
-        taken.counted.remove(0);
-        let received = self.apply(taken)?;
-        Ok(Some(Made { bytes, received }))
+        Ok(self.doc.get_last_local_change())
     }
 
     /// Takes in a change that somebody else made, whose signature was looked
@@ -232,19 +255,27 @@ impl Document {
             dropped: taken.dropped,
             ..Received::default()
         };
-        for Vouched { change, .. } in taken.counted {
+        for Vouched { change, voucher } in taken.counted {
             let hash = change.hash();
             if self.is_lost(&change) {
                 received.spoilt.push(hash);
                 self.spoil(hash, change.actor());
                 continue;
             }
+            // Making the document anew takes as long as its history is, so
+            // whoever made that necessary once does not do so again.
+            let kept = self.spoilers.contains(&voucher.owner);
+            let kept = kept.then(|| self.doc.clone());
             match self.apply_one(change.change()) {
                 Some(views) => received.views.extend(views),
                 None => {
                     received.spoilt.push(hash);
                     self.spoil(hash, change.actor());
-                    self.rebuild()?;
+                    self.spoilers.insert(voucher.owner);
+                    match kept {
+                        Some(before) => self.doc = before,
+                        None => self.rebuild()?,
+                    }
                 }
             }
         }
@@ -287,31 +318,30 @@ impl Document {
     /// take them so, then one by one, without the first that it does not take,
     /// until it takes the rest.
     fn rebuild(&mut self) -> Result<(), ChangeError> {
+        let skeleton = skeleton(self.topic, self.epoch)?;
+        let author = self.doc.get_actor().clone();
+        let counted = self.history().changes();
+        let counted = counted
+            .map(|it| Checked::new(it.bytes.clone()))
+            .collect::<Result<Vec<_>, _>>()?;
+        self.buckets = skeleton.buckets;
         loop {
-            let skeleton = skeleton(self.topic, self.epoch)?;
-            let mut changes = Vec::with_capacity(self.history().count());
-            for counted in self.history().changes() {
-                if !self.spoilt.contains(&counted.hash) {
-                    changes.push(Checked::new(counted.bytes.clone())?);
-                }
-            }
-            let (empty, author) = (skeleton.document, self.doc.get_actor().clone());
-            let whole = applied(empty.clone(), changes.iter().map(Checked::change));
+            let is_sound = |it: &&Checked| !self.spoilt.contains(&it.hash());
+            let sound: Vec<_> = counted.iter().filter(is_sound).collect();
+            let empty = || skeleton.document.clone();
             let one_by_one = || {
-                changes.iter().try_fold(empty, |document, change| {
-                    applied(document, [change.change()]).ok_or(change)
+                sound.iter().try_fold(empty(), |document, change| {
+                    applied(document, slice::from_ref(change)).ok_or(change.hash())
                 })
             };
-            match whole.map_or_else(one_by_one, Ok) {
+            match applied(empty(), &sound).map_or_else(one_by_one, Ok) {
                 Ok(document) => {
                     self.doc = document.with_actor(author);
-                    self.buckets = skeleton.buckets;
                     return Ok(());
                 }
-                Err(change) => {
-                    let (hash, actor) = (change.hash(), change.actor());
-                    self.spoil(hash, actor);
-                    self.spoil_what_follows()?;
+                Err(hash) => {
+                    self.spoilt.insert(hash);
+                    self.spoil_what_follows(&counted);
                 }
             }
         }
@@ -319,18 +349,13 @@ impl Document {
 
     /// What builds on spoilt changes is spoilt as well, and what their actors
     /// wrote after them.
-    fn spoil_what_follows(&mut self) -> Result<(), ChangeError> {
-        let mut lost = Vec::new();
-        for counted in self.intake.history().changes() {
-            let change = Checked::new(counted.bytes.clone())?;
-            lost.push(change);
-        }
-        for change in lost {
-            if self.is_lost(&change) {
+    fn spoil_what_follows(&mut self, changes: &[Checked]) {
+        self.spoilt_actors.clear();
+        for change in changes {
+            if self.spoilt.contains(&change.hash()) || self.is_lost(change) {
                 self.spoil(change.hash(), change.actor());
             }
         }
-        Ok(())
     }
 
     /// An entry; `None` also where something else than a text stands.
@@ -373,11 +398,8 @@ impl Document {
 }
 
 /// A document with more changes; `None` when Automerge refuses them or panics.
-fn applied<'a>(
-    mut document: Automerge,
-    changes: impl IntoIterator<Item = &'a Change>,
-) -> Option<Automerge> {
-    let changes: Vec<_> = changes.into_iter().cloned().collect();
+fn applied(mut document: Automerge, changes: &[&Checked]) -> Option<Automerge> {
+    let changes: Vec<_> = changes.iter().map(|it| it.change().clone()).collect();
     catch_unwind(AssertUnwindSafe(move || {
         document.apply_changes(changes).ok()?;
         Some(document)

@@ -101,16 +101,14 @@ impl Intake {
         &mut self,
         change: Checked,
         signature: Option<Signature>,
-    ) -> Result<Taken, HistoryError> {
-        let (actor, number) = (change.actor(), change.number());
-        let Some((owner, _)) = self.own.as_ref().filter(|(_, own)| *own == actor) else {
-            let next = 0;
-            return Err(HistoryError::Number {
-                actor,
-                number,
-                next,
+    ) -> Result<Taken, ChangeError> {
+        let (owner, own) = self.own.as_ref().ok_or(ChangeError::Unowned)?;
+        if change.actor() != *own {
+            return Err(ChangeError::ForeignActor {
+                actor: change.actor(),
+                owner: owner.node.to_string(),
             });
-        };
+        }
         let voucher = Voucher {
             owner: Arc::clone(owner),
             signature,
@@ -134,16 +132,12 @@ impl Intake {
             return Err(ChangeError::SignatureLength(0));
         }
         let actor = change.actor();
-        if actor.is_node() && actor != voucher.owner.actor() {
+        if actor.is_reserved() && actor != voucher.owner.actor() {
             return Err(ChangeError::ForeignActor {
                 actor,
                 owner: voucher.owner.node.to_string(),
             });
         }
-        let voucher = Voucher {
-            owner: self.owner(voucher.owner),
-            ..voucher
-        };
         let hash = change.hash();
         let mut taken = Taken::default();
         if self.take(Vouched { change, voucher }, &mut taken)? {
@@ -167,7 +161,7 @@ impl Intake {
     }
 
     /// Takes in one change, or has it wait; whether it counts now.
-    fn take(&mut self, vouched: Vouched, taken: &mut Taken) -> Result<bool, ChangeError> {
+    fn take(&mut self, mut vouched: Vouched, taken: &mut Taken) -> Result<bool, ChangeError> {
         let change = &vouched.change;
         let (hash, actor, number) = (change.hash(), change.actor(), change.number());
         if self.history.contains(&hash) {
@@ -201,7 +195,9 @@ impl Intake {
             });
         }
         self.check_counters(change)?;
-        self.history.push(change, vouched.voucher.clone())?;
+        vouched.voucher.owner = self.owner(vouched.voucher.owner);
+        let voucher = vouched.voucher.clone();
+        self.history.push(&vouched.change, voucher)?;
         taken.counted.push(vouched);
         Ok(true)
     }

@@ -5,16 +5,14 @@
 //! (which would hide one side's entries).
 
 use automerge::{
-    ActorId, Automerge, AutomergeError, Change, ObjId, ObjType, ROOT,
+    Automerge, AutomergeError, Change, ObjId, ObjType, ROOT,
     transaction::{CommitOptions, Transactable},
 };
 
-use crate::topic::Topic;
+use crate::{actor::Actor, topic::Topic};
 
 /// How many buckets there are: as many as a byte has values.
 const BUCKETS: u16 = 256;
-/// The actor of the skeleton. No node's: those begin otherwise.
-const GENESIS: [u8; 16] = *b"vsm-genesis-0001";
 
 /// A document that holds its skeleton alone.
 pub(crate) struct Skeleton {
@@ -30,7 +28,7 @@ pub(crate) struct Skeleton {
 /// # Errors
 /// When Automerge refuses it, which would be a defect.
 pub(crate) fn skeleton(topic: Topic, epoch: u32) -> Result<Skeleton, AutomergeError> {
-    let mut document = Automerge::new().with_actor(ActorId::from(GENESIS));
+    let mut document = Automerge::new().with_actor(Actor::SKELETON.id());
     let made = document
         .transact_with::<_, _, AutomergeError, _>(
             |_| {

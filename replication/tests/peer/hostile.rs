@@ -1,5 +1,6 @@
 //! Peers that lie: every one is refused by name, and nothing of it counts.
 
+use automerge::{ActorId, Automerge, ROOT, transaction::Transactable as _};
 use vsm_core::{Digest, Seq};
 use vsm_replication::peer::{
     Alarm, FRAME_BYTES_MAX, Frame, Greeting, Input, LogPage, Output, Position, Refusal, Relay,
@@ -186,6 +187,38 @@ fn changes_of_others() {
         let alarm = alarm.expect("it is an alarm");
         assert_eq!(alarm.culprit(&a.node.name), Some(&a.node.name));
     }
+}
+
+/// A client's change comes with the word of the node that let it in. Two of
+/// one number are the client's fault, and nobody's that passed one on.
+#[test]
+fn changes_of_a_nodes_clients() {
+    let (a, mut b, _) = settled();
+    let written = |value: &str| {
+        let mut document = Automerge::new().with_actor(ActorId::from([9; 16]));
+        let mut transaction = document.transaction();
+        let put = transaction.put(ROOT, "k", value);
+        put.expect("the root is a map");
+        transaction.commit();
+        let change = document.get_last_local_change().expect("it was committed");
+        let bytes = change.raw_bytes().to_vec().into();
+        let (owner, run) = (a.node.name.clone(), a.node.run);
+        SignedChange::sign(DOCUMENTS[0], owner, run, bytes, &a.node.key)
+    };
+    let logged = |party: &Party| {
+        let logs = party.outputs.iter();
+        logs.filter(|it| matches!(it, Output::Log(_))).count()
+    };
+    let before = logged(&b);
+    for value in ["1", "2"] {
+        let frame = Frame::Changes(vec![written(value)]).to_bytes(1);
+        b.handle(NOW, Input::Frame(frame));
+    }
+    assert_eq!(logged(&b), before + 1, "the first counts");
+    assert_eq!(b.refusal(), None, "the session goes on");
+    let alarm = b.alarm().expect("the second is an alarm");
+    assert!(matches!(alarm, Alarm::ChangeForked { number: 1, .. }));
+    assert_eq!(alarm.culprit(&a.node.name), None);
 }
 
 /// Relays come once, and receipts are for what was sent.
