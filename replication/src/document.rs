@@ -19,10 +19,10 @@ use automerge::{
     ActorId, Automerge, AutomergeError, Change, ChangeHash, ObjId, ObjType, ROOT, ReadDoc, Value,
     transaction::{CommitOptions, Transactable},
 };
-use vsm_core::{Timestamp, payload::sharing::Author};
+use vsm_core::{Name, Timestamp, payload::sharing::Author};
 
 use crate::{
-    actor::actor_of,
+    actor::{actor_of, is_node},
     change::{CHANGE_BYTES_MAX, ChangeError, Checked},
     held::Held,
     history::History,
@@ -42,8 +42,18 @@ pub struct Received {
     pub counted: usize,
     /// How many that had waited were dropped: they can't be taken in.
     pub dropped: usize,
-    /// The entries that read otherwise now, by key; `None`: it is gone.
-    pub views: BTreeMap<String, Option<String>>,
+    /// The entries that read otherwise now, by key.
+    pub views: BTreeMap<String, Entry>,
+}
+
+/// An entry that reads otherwise after a change.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// What it reads; `None`: it is gone.
+    pub value: Option<String>,
+    /// The node whose change did it; `None`: a client of the node that answers
+    /// for the change.
+    pub author: Option<Name>,
 }
 
 /// A shared document, as one actor writes it.
@@ -232,12 +242,15 @@ impl Document {
             self.rebuild()?;
             return Err(error.into());
         }
+        let writer = is_node(change.actor_id()).then(|| author.node.clone());
         self.count(&change, bytes, author);
         received.counted += 1;
         for (key, before) in keys.into_iter().zip(before) {
             let after = self.get(&key)?;
             if before.ok() != Some(after.clone()) {
-                received.views.insert(key, after);
+                let author = writer.clone();
+                let value = after;
+                received.views.insert(key, Entry { value, author });
             }
         }
         Ok(())
@@ -330,6 +343,12 @@ impl Document {
             }
         }
         Ok(entries)
+    }
+
+    /// The document as a client has it, before it writes.
+    #[cfg(test)]
+    pub(crate) fn of_client(&self) -> Automerge {
+        self.doc.clone().with_actor(ActorId::from([7; 16]))
     }
 
     /// The document's version: equal heads mean equal documents. (Saved bytes

@@ -179,6 +179,7 @@ impl Chooser {
                 topic: self.resource(),
                 key: reason,
                 value: None,
+                author: None,
             }
             .into(),
         }

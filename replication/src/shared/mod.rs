@@ -36,7 +36,7 @@ use crate::{
 };
 
 /// The version of what this module does.
-const BEHAVIOUR: u32 = 1;
+const BEHAVIOUR: u32 = 2;
 
 /// How the subsystem is made.
 pub const SHARED: Maker = Maker::of::<Shared>(Role::Shared);
@@ -195,15 +195,20 @@ impl Shared {
         self.counts.changes_refused += received.dropped as u64;
         let owner = topic.owner();
         let is_hosted = self.hosted.contains(&owner);
-        for (key, value) in received.views {
-            let view = key.parse().ok().zip(match &value {
+        for (key, entry) in received.views {
+            let view = key.parse().ok().zip(match &entry.value {
                 None => Some(None),
                 Some(value) => value.parse::<Content>().ok().map(Some),
             });
             match view {
                 Some((key, value)) if is_hosted => {
-                    let topic = topic.to_name();
-                    out.send(owner, View { topic, key, value });
+                    let view = View {
+                        topic: topic.to_name(),
+                        key,
+                        value,
+                        author: entry.author,
+                    };
+                    out.send(owner, view);
                 }
                 Some(_) => {}
                 None => self.counts.unreadable += 1,
