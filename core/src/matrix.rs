@@ -20,7 +20,8 @@ pub const VERSION: u32 = 3;
 
 /// The versions that the table below serves. The first had no route from
 /// Shared to S5; no node hosted a Shared then. The second had none for what
-/// nodes know of each other; no node had a link to another then.
+/// nodes know of each other, none between the S3s of two nodes, none for
+/// reclaiming, and none that tells S3 of a cluster.
 pub const KNOWN: RangeInclusive<u32> = 1..=VERSION;
 
 /// The most messages between a message and the outside.
@@ -96,8 +97,17 @@ pub const ROUTES: &[Route] = &[
         C::Command,
         R::Operator,
         R::S3,
-        &["suspend", "resume", "stop", "set_capacity", "set_pool"],
+        &[
+            "suspend",
+            "resume",
+            "stop",
+            "set_capacity",
+            "set_pool",
+            "reclaim",
+            "unfreeze",
+        ],
     ),
+    same(C::Command, R::S3, R::Operator, &["rights_set"]),
     same(C::Command, R::S5, R::Operator, &["policy_set"]),
     same(C::Command, R::S5, R::S3, &["directive"]),
     same(C::Command, R::S5, R::S4, &["directive"]),
@@ -123,6 +133,12 @@ pub const ROUTES: &[Route] = &[
         &["request", "agree", "release"],
     ),
     same(C::ResourceBargain, R::S3, R::S1, &["offer", "settled"]),
+    same(
+        C::ResourceBargain,
+        R::S3,
+        R::S3,
+        &["transfer_request", "transfer_answer"],
+    ),
     // Algedonic
     same(C::Algedonic, R::S1, R::S5, &["pain", "pleasure"]),
     same(C::Algedonic, R::S1, R::S3, &["pain", "pleasure"]),
@@ -227,7 +243,7 @@ pub const ROUTES: &[Route] = &[
     ),
     same(C::Lifecycle, R::Node, R::S1, &["tick"]),
     same(C::Lifecycle, R::Node, R::S2, &["tick"]),
-    same(C::Lifecycle, R::Node, R::S3, &["tick"]),
+    same(C::Lifecycle, R::Node, R::S3, &["tick", "member"]),
     same(C::Lifecycle, R::Node, R::S3Star, &["tick", "audit_due"]),
     same(C::Lifecycle, R::Node, R::S4, &["tick"]),
     same(C::Lifecycle, R::Node, R::S5, &["tick"]),
@@ -409,12 +425,8 @@ mod tests {
 
     #[test]
     fn the_table_is_total_and_says_what_the_rows_say() {
-        let relations = [
-            Relation::Same,
-            Relation::Parent,
-            Relation::Child,
-            Relation::Other,
-        ];
+        use Relation as L;
+        let relations = [L::Same, L::Parent, L::Child, L::Other];
         for channel in Channel::ALL {
             for (tag, name) in Payload::types(channel).iter().enumerate() {
                 for (from, to) in Role::ALL

@@ -26,7 +26,7 @@ use crate::{
     api::{self, Api},
     config::Config,
     peering::{self, Peering, PeeringError},
-    runtime::{Handle, Hooks, Runtime, RuntimeOptions, StartError},
+    runtime::{Handle, Hooks, Runtime, RuntimeOptions, SendError, StartError},
     security::{
         KeyError, NodeKey, TokenError, Tokens, private_directory, renewal,
         tls::{MaterialError, Transport},
@@ -84,6 +84,9 @@ pub enum NodeError {
     /// The node can't share anything with others.
     #[error(transparent)]
     Peering(#[from] PeeringError),
+    /// The log takes nothing.
+    #[error(transparent)]
+    Send(#[from] SendError),
     /// The runtime did not start.
     #[error(transparent)]
     Start(#[from] StartError),
@@ -180,6 +183,11 @@ impl NodeBuilder {
         let name = config.node.name.clone();
         let mut runtime = Runtime::start(log, Some(&directory), name, options, self.hooks).await?;
         let handle = runtime.handle().clone();
+        if let Some(membership) = transport.membership() {
+            // Before anything from outside: what S3 may give away depends on it.
+            let cluster = membership.identity.cluster;
+            handle.shared().tell_of_cluster(cluster)?;
+        }
         let begun = handle.shared().begun;
         let limits = api::server::Limits::new(&config);
         let feed = runtime.sharing();

@@ -32,7 +32,7 @@ use automerge::{
     transaction::{CommitOptions, Transactable},
 };
 use bytes::Bytes;
-use vsm_core::{Timestamp, payload::sharing::Author};
+use vsm_core::{Name, Timestamp, payload::sharing::Author};
 
 use crate::{
     actor::Actor,
@@ -55,8 +55,18 @@ pub struct Received {
     pub dropped: usize,
     /// Those of the counted that Automerge can't apply.
     pub spoilt: Vec<ChangeHash>,
-    /// The entries that read otherwise now, by key; `None`: it is gone.
-    pub views: BTreeMap<String, Option<String>>,
+    /// The entries that read otherwise now, by key.
+    pub views: BTreeMap<String, Entry>,
+}
+
+/// An entry that reads otherwise after a change.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// What it reads; `None`: it is gone.
+    pub value: Option<String>,
+    /// The node whose change did it; `None`: a client of the node that answers
+    /// for the change.
+    pub author: Option<Name>,
 }
 
 /// A change that was made.
@@ -267,7 +277,15 @@ impl Document {
             let kept = self.spoilers.contains(&voucher.owner);
             let kept = kept.then(|| self.doc.clone());
             match self.apply_one(change.change()) {
-                Some(views) => received.views.extend(views),
+                Some(views) => {
+                    let writer = change.actor().is_node();
+                    let author = writer.then(|| voucher.owner.node.clone());
+                    let entries = views.into_iter().map(|(key, value)| {
+                        let author = author.clone();
+                        (key, Entry { value, author })
+                    });
+                    received.views.extend(entries);
+                }
                 None => {
                     received.spoilt.push(hash);
                     self.spoil(hash, change.actor());
@@ -385,6 +403,14 @@ impl Document {
             }
         }
         Ok(entries)
+    }
+
+    /// The document as a client has it, before it writes.
+    #[cfg(test)]
+    pub(crate) fn of_client(&self) -> Automerge {
+        self.doc
+            .clone()
+            .with_actor(automerge::ActorId::from([7; 16]))
     }
 
     /// The document's version: equal heads mean equal documents. (Saved bytes

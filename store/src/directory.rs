@@ -17,6 +17,8 @@ use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use crate::backend::index_files::INDEX_DIR;
 use crate::backend::sled::{CREATING_DIR, HEAD_FILE, VOLUMES_DIR, sync_dir};
@@ -24,6 +26,12 @@ use crate::error::OpenError;
 use crate::maintenance::marker;
 use crate::snapshot::SNAPSHOTS_DIR;
 use crate::tree::TREE_DIR;
+
+/// How long a lock may be held by nobody: a process that this one starts has
+/// copies of its open files, locks and all, until it becomes another program.
+const LOCK_PATIENCE: Duration = Duration::from_millis(200);
+/// How long to wait before a lock is looked at again.
+const LOCK_PAUSE: Duration = Duration::from_millis(2);
 
 /// The lock file within a log's directory.
 pub(crate) const LOCK_FILE: &str = "LOCK";
@@ -130,10 +138,14 @@ pub(crate) fn lock(dir: &Path) -> Result<File, OpenError> {
         .write(true)
         .open(dir.join(LOCK_FILE))
         .map_err(denied)?;
-    match file.try_lock() {
-        Ok(()) => {}
-        Err(TryLockError::WouldBlock) => return Err(OpenError::InUse(dir.to_path_buf())),
-        Err(TryLockError::Error(error)) => return Err(error.into()),
+    let until = Instant::now() + LOCK_PATIENCE;
+    loop {
+        match file.try_lock() {
+            Ok(()) => break,
+            Err(TryLockError::WouldBlock) if Instant::now() < until => thread::sleep(LOCK_PAUSE),
+            Err(TryLockError::WouldBlock) => return Err(OpenError::InUse(dir.to_path_buf())),
+            Err(TryLockError::Error(error)) => return Err(error.into()),
+        }
     }
     let mut text = Vec::new();
     file.read_to_end(&mut text)?;

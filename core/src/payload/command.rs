@@ -8,7 +8,7 @@ use crate::{
 };
 
 channel_payload! {
-    /// S5 → S3 and S4, S3 → S1, Operator → S5 and S3, S5 → Operator.
+    /// S5 → S3 and S4, S3 → S1, Operator → S5 and S3, S5 and S3 → Operator.
     Command {
         /// An operator gives S5 a policy.
         SetPolicy = "set_policy",
@@ -28,6 +28,12 @@ channel_payload! {
         SetPool = "set_pool",
         /// What became of a policy that an operator gave.
         PolicySet = "policy_set",
+        /// A node takes over the rights of a dead one.
+        Reclaim = "reclaim",
+        /// A resource that two wrote for is offered again.
+        Unfreeze = "unfreeze",
+        /// What became of a command about rights.
+        RightsSet = "rights_set",
     }
 }
 
@@ -104,5 +110,44 @@ pub struct PolicySet {
     /// Whether it is the policy now.
     pub accepted: bool,
     /// Why not; empty when it is.
+    pub reason: Text,
+}
+
+/// A node takes over the rights that a dead one has left of a resource. Whoever
+/// says it promises that the dead one is stopped for good; see docs/quotas.md.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reclaim {
+    /// The resource.
+    pub resource: Name,
+    /// The dead node; this node itself for what an earlier incarnation of its
+    /// log had.
+    pub node: Name,
+    /// The incarnation of its log.
+    pub incarnation: u32,
+    /// The fence: how much it has granted to others in all, the highest figure
+    /// that any node that lives shows.
+    pub granted: u64,
+    /// How much of it is in use nevertheless; `None`: what the document shows.
+    pub used: Option<u64>,
+}
+
+/// A resource that was frozen because two nodes wrote as this one is offered
+/// again: the other is stopped for good.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Unfreeze {
+    /// The resource.
+    pub resource: Name,
+}
+
+/// What became of a command about rights.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RightsSet {
+    /// The resource.
+    pub resource: Name,
+    /// Whether it was done.
+    pub accepted: bool,
+    /// How much this node may use of it now that it could not before.
+    pub amount: u64,
+    /// Why not; empty when it was done.
     pub reason: Text,
 }

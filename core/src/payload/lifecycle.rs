@@ -35,6 +35,8 @@ channel_payload! {
         MessageRefused = "message_refused",
         /// The auditor shall look at a unit; the node drew it.
         AuditDue = "audit_due",
+        /// The node is a member of a cluster.
+        Member = "member",
     }
 }
 
@@ -145,4 +147,13 @@ pub struct AuditDue {
     pub sample: u32,
     /// What picks them.
     pub draw: u64,
+}
+
+/// The node is a member of a cluster: what it does may depend on other nodes,
+/// and other nodes on it. Told in every run, right after its start and before
+/// anything from outside.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Member {
+    /// The cluster.
+    pub cluster: Name,
 }

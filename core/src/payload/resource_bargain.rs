@@ -9,7 +9,7 @@ use crate::{
 };
 
 channel_payload! {
-    /// S1 ↔ S3.
+    /// S1 ↔ S3, S3 ↔ the S3 of another node.
     ResourceBargain {
         /// A unit wants some of a resource.
         Request = "request",
@@ -21,6 +21,10 @@ channel_payload! {
         Release = "release",
         /// What is held now, after the last of the above.
         Settled = "settled",
+        /// Control lacks rights and asks another node's control for some.
+        TransferRequest = "transfer_request",
+        /// What the other did; its grant itself is in the shared document.
+        TransferAnswer = "transfer_answer",
     }
 }
 
@@ -104,4 +108,37 @@ pub struct Settled {
     pub unit: Name,
     /// What control says.
     pub answer: Answer,
+}
+
+/// Control lacks rights and asks another node's control for some.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TransferRequest {
+    /// Counts up with every request that the asking node makes.
+    pub number: u64,
+    /// The node that asks.
+    pub node: Name,
+    /// The incarnation of its log.
+    pub incarnation: u32,
+    /// Of what.
+    pub resource: Name,
+    /// How much.
+    pub amount: u64,
+    /// The least that is of use.
+    pub at_least: u64,
+}
+
+/// What became of a request for a transfer. Nobody's rights change by this
+/// message: a grant counts when the shared document shows it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TransferAnswer {
+    /// Which request.
+    pub number: u64,
+    /// The node that answers.
+    pub node: Name,
+    /// Of what.
+    pub resource: Name,
+    /// How much was granted; 0: nothing.
+    pub amount: u64,
+    /// Why not; empty when something was.
+    pub reason: Text,
 }

@@ -51,6 +51,8 @@ pub struct View {
     pub key: Text,
     /// Its value; `None`: it was removed.
     pub value: Option<Content>,
+    /// The node whose change made it read so; `None`: a client of some node.
+    pub author: Option<Name>,
 }
 
 /// A document's change.

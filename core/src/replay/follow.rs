@@ -67,7 +67,7 @@ impl Replay {
                 self.counts.refusals += 1;
                 Ok(())
             }
-            Lifecycle::AuditDue(_) => Ok(()),
+            Lifecycle::AuditDue(_) | Lifecycle::Member(_) => Ok(()),
         }
     }
 

@@ -53,11 +53,21 @@ impl Stage {
     }
 
     fn run(&mut self, model: ModelConfig, roles: impl IntoIterator<Item = Role>) -> Vec<Message> {
+        self.run_under(0, model, roles)
+    }
+
+    /// A new run under this incarnation of the log.
+    pub(crate) fn run_under(
+        &mut self,
+        incarnation: u32,
+        model: ModelConfig,
+        roles: impl IntoIterator<Item = Role>,
+    ) -> Vec<Message> {
         self.say(Started {
             run: Digest::default(),
             node: name("node"),
             log: LOG,
-            incarnation: 0,
+            incarnation,
             program: Text::default(),
             matrix: crate::matrix::VERSION,
             behaviours: roles.into_iter().map(|role| (role, 1)).collect(),

@@ -225,7 +225,7 @@ impl Chooser {
             incarnation: 0,
             program: Text::default(),
             matrix: vsm_core::matrix::VERSION,
-            behaviours: std::collections::BTreeMap::new(),
+            behaviours: [(vsm_core::Role::Shared, 1)].into(),
             model,
         }
     }

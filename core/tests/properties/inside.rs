@@ -1,18 +1,20 @@
 //! What operators, the node and forgers say.
 
 use vsm_core::{
-    Payload, Seq,
+    Payload, Seq, Text,
     payload::{
         algedonic::{Escalation, Pain, Pleasure},
         audit::{Conclusion, Finding, Order, Sample, SampleRequest, Sampled, Shown},
         command::{
-            Directive, PolicySet, Reconfigure, Resume, SetCapacity, SetPolicy, SetPool, Stop,
-            Suspend,
+            Directive, PolicySet, Reclaim, Reconfigure, Resume, SetCapacity, SetPolicy, SetPool,
+            Stop, Suspend, Unfreeze,
         },
         coordination::{Claim, Release as GiveBack, Slot, SlotAnswer},
         intelligence::{Outlook, Signal},
-        lifecycle::{AuditDue, ClockJumped, Recovered, Stopped, Tick},
-        resource_bargain::{Agree, Offer, Release, Request, Settled},
+        lifecycle::{AuditDue, ClockJumped, Member, Recovered, Stopped, Tick},
+        resource_bargain::{
+            Agree, Offer, Release, Request, Settled, TransferAnswer, TransferRequest,
+        },
         sharing::View,
     },
 };
@@ -25,7 +27,7 @@ impl Chooser {
         let (unit, reason) = (self.unit(), self.text());
         let (plan, audit, bargain) = (self.id(), self.id(), self.id());
         let some = Some(unit.clone());
-        match self.below(30) {
+        match self.below(34) {
             0 => Suspend { unit, reason }.into(),
             1 | 2 => Resume { unit }.into(),
             3 => Stop { unit, reason }.into(),
@@ -175,10 +177,66 @@ impl Chooser {
             }
             .into(),
             28 => self.node_says(),
+            29 | 30 => self.rights_say(),
+            31 => Reclaim {
+                resource: self.resource(),
+                node: self.name("node-", 3),
+                incarnation: self.small(),
+                granted: self.small().into(),
+                used: self.one_in(2).then_some(0),
+            }
+            .into(),
+            32 => Unfreeze {
+                resource: self.resource(),
+            }
+            .into(),
             _ => View {
                 topic: self.resource(),
                 key: reason,
                 value: None,
+                author: None,
+            }
+            .into(),
+        }
+    }
+
+    /// What another node says of rights: by the document, or asking.
+    fn rights_say(&mut self) -> Payload {
+        let (resource, number) = (self.resource(), self.amount());
+        let node = ["node", "node-0", "node-1", "node-2"][self.below(4)];
+        let (incarnation, amount) = (self.small().min(2), self.amount());
+        let place = format!("{node}#{incarnation}");
+        let cell = match self.below(6) {
+            0 | 1 => format!("minted/{place}"),
+            2 => format!("grant/{place}>node#0"),
+            3 => format!("used/{place}"),
+            4 => format!("fence/{place}>node-{}#{incarnation}", self.below(3)),
+            _ => format!("grant/{place}>node-1#1"),
+        };
+        let node = node.parse().unwrap();
+        match self.below(6) {
+            0 => TransferRequest {
+                number,
+                node,
+                incarnation,
+                resource,
+                amount,
+                at_least: self.amount(),
+            }
+            .into(),
+            1 => TransferAnswer {
+                number: number % 4,
+                node,
+                resource,
+                amount: amount % 2,
+                reason: self.text(),
+            }
+            .into(),
+            _ => View {
+                topic: "resources".parse().unwrap(),
+                key: Text::cut(&format!("{resource}/{cell}")),
+                value: amount.to_string().parse().ok(),
+                author: (!self.one_in(8)).then_some(node),
             }
             .into(),
         }
@@ -186,7 +244,11 @@ impl Chooser {
 
     /// What the node says, but for the start of a run.
     fn node_says(&mut self) -> Payload {
-        match self.below(5) {
+        match self.below(6) {
+            4 => Member {
+                cluster: self.resource(),
+            }
+            .into(),
             0 => Recovered {
                 upto: Seq(self.amount()),
                 completed: self.amount(),

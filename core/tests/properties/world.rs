@@ -181,7 +181,8 @@ impl World {
         self.look_at_operations();
     }
 
-    /// Never more is set aside than there is, unless a pool was made smaller.
+    /// Never more is set aside than there are rights, unless these were made
+    /// fewer.
     fn look_at_pools(&mut self) {
         let view = self.view(Role::S3);
         let mut sums: BTreeMap<String, u64> = BTreeMap::new();
@@ -193,7 +194,7 @@ impl World {
             let pool = &view["pools"][resource];
             assert_eq!(number(&pool["allocated"]), *sum);
             let before = self.allocated.get(resource).copied().unwrap_or(0);
-            assert!(*sum <= number(&pool["total"]).max(before), "{view}");
+            assert!(*sum <= number(&pool["rights"]).max(before), "{view}");
         }
         self.allocated = sums;
     }

@@ -44,7 +44,7 @@ use tokio::{
 };
 use vsm_core::{
     Digest, Hosting, LogId, Message, Name, Role, Seq, Text, Timestamp, matrix,
-    payload::lifecycle::{Started, Stopped},
+    payload::lifecycle::{Member, Started, Stopped},
 };
 use vsm_store::EventLog;
 
@@ -163,6 +163,13 @@ impl Shared {
             }),
             None => Err(SendError::Closing),
         }
+    }
+
+    /// Tells S3 that the node is in a cluster, in this run. Its pools are its
+    /// share of the cluster's then.
+    pub(crate) fn tell_of_cluster(&self, cluster: Name) -> Result<(), SendError> {
+        self.publish_own(Root::by_node(Role::S3, Member { cluster }))?;
+        Ok(())
     }
 
     /// Records the refusal of a message from outside, at a limited rate.

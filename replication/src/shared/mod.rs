@@ -221,15 +221,20 @@ impl Shared {
         }
         let owner = topic.owner();
         let is_hosted = self.hosted.contains(&owner);
-        for (key, value) in received.views {
-            let view = key.parse().ok().zip(match &value {
+        for (key, entry) in received.views {
+            let view = key.parse().ok().zip(match &entry.value {
                 None => Some(None),
                 Some(value) => value.parse::<Content>().ok().map(Some),
             });
             match view {
                 Some((key, value)) if is_hosted => {
-                    let topic = topic.to_name();
-                    out.send(owner, View { topic, key, value });
+                    let view = View {
+                        topic: topic.to_name(),
+                        key,
+                        value,
+                        author: entry.author,
+                    };
+                    out.send(owner, view);
                 }
                 Some(_) => {}
                 None => self.counts.unreadable += 1,

@@ -1,5 +1,6 @@
 use std::collections::BTreeMap;
 
+use automerge::{ReadDoc as _, transaction::Transactable as _};
 use proptest::prelude::*;
 use vsm_core::{
     Address, Digest, Identity, LogId, Machine, Message, MessageId, ModelConfig, Seq,
@@ -32,7 +33,7 @@ impl Node {
     /// A new run.
     fn begin(&mut self) {
         self.run += 1;
-        let behaviours = [(Role::S5, 1), (Role::Shared, 1)];
+        let behaviours = [(Role::S3, 1), (Role::S5, 1), (Role::Shared, 1)];
         let started = Started {
             run: Digest([self.run; 32]),
             node: self.name.clone(),
@@ -123,6 +124,50 @@ fn view_of(message: &Message) -> (&Name, &str, Option<&str>) {
     }
 }
 
+fn author_of(message: &Message) -> Option<&str> {
+    match &message.payload {
+        Payload::Sharing(Sharing::View(view)) => view.author.as_deref(),
+        other => panic!("{other:?}"),
+    }
+}
+
+/// The story: a client of a node writes as if it were the node.
+#[test]
+fn what_a_client_wrote_is_no_nodes() {
+    let mut b = Node::new("b");
+    let author = Author {
+        node: "a".parse().unwrap(),
+        run: Digest([1; 32]),
+        signature: vec![0; 64],
+    };
+    let owner = Owner {
+        node: author.node.clone(),
+        run: author.run,
+    };
+    let genesis = Document::new(Topic::Resources, 0, owner).unwrap();
+    let mut document = genesis.of_client();
+    let key = "cpu/minted/a#1";
+    let bucket = format!("{:02x}", crate::document::bucket_of(key));
+    let (_, bucket) = document.get(automerge::ROOT, bucket).unwrap().unwrap();
+    let mut transaction = document.transaction();
+    transaction.put(&bucket, key, "7").unwrap();
+    transaction.commit();
+    let bytes = document
+        .get_last_local_change()
+        .unwrap()
+        .raw_bytes()
+        .to_vec();
+    let change = Change {
+        topic: "resources".parse().unwrap(),
+        epoch: 0,
+        bytes,
+        author: Some(author),
+    };
+    let emitted = b.receive(&change);
+    assert_eq!(view_of(&emitted[0]).1, key);
+    assert_eq!(author_of(&emitted[0]), None);
+}
+
 #[test]
 fn an_update_becomes_a_change_and_is_seen_by_the_owner_elsewhere() {
     let (mut a, mut b) = (Node::new("a"), Node::new("b"));
@@ -134,6 +179,7 @@ fn an_update_becomes_a_change_and_is_seen_by_the_owner_elsewhere() {
     assert_eq!(emitted[0].to, Address::root(Role::S5));
     let topic = "policy".parse().unwrap();
     assert_eq!(view_of(&emitted[0]), (&topic, "budget", Some("7")));
+    assert_eq!(author_of(&emitted[0]), Some("a"));
     assert_eq!(b.receive(&change), [], "again is nothing new");
     assert_eq!(a.entries("policy"), b.entries("policy"));
     // Saying what is there is no change.

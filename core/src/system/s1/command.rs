@@ -37,7 +37,10 @@ impl S1 {
             Command::SetPolicy(_)
             | Command::Directive(_)
             | Command::SetPool(_)
-            | Command::PolicySet(_) => {}
+            | Command::PolicySet(_)
+            | Command::Reclaim(_)
+            | Command::Unfreeze(_)
+            | Command::RightsSet(_) => {}
         }
     }
 

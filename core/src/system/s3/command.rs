@@ -11,22 +11,33 @@ use crate::{
         audit::{Conclusion, Finding, Order},
         command::{Reconfigure, Suspend},
     },
+    record::Record,
 };
 
 impl S3 {
-    pub(super) fn command(&mut self, message: &Command, out: &mut Outbox) {
+    pub(super) fn command(&mut self, record: &Record, message: &Command, out: &mut Outbox) {
         match message {
             Command::Suspend(it) => self.pass_on(it.clone(), out),
             Command::Resume(it) => self.pass_on(it.clone(), out),
             Command::Stop(it) => self.pass_on(it.clone(), out),
             Command::SetCapacity(it) => self.pass_on(it.clone(), out),
-            Command::SetPool(it) => self.ledger.set_pool(&it.resource, it.total),
+            Command::SetPool(it) => {
+                self.ledger.set_pool(&it.resource, it.total);
+                self.settle_rights(&it.resource);
+                self.publish_minted_of(&it.resource, out);
+                self.serve(&it.resource, record.time, out);
+            }
+            Command::Reclaim(it) => self.reclaim(record, it, out),
+            Command::Unfreeze(it) => self.unfreeze(record, it, out),
             Command::Directive(it) => {
                 self.policy = it.policy.clone();
                 let policy = it.policy.clone();
                 self.pass_on(Reconfigure { policy }, out);
             }
-            Command::SetPolicy(_) | Command::Reconfigure(_) | Command::PolicySet(_) => {}
+            Command::SetPolicy(_)
+            | Command::Reconfigure(_)
+            | Command::PolicySet(_)
+            | Command::RightsSet(_) => {}
         }
     }
 

@@ -1,8 +1,9 @@
 //! Who holds how much of what.
 //!
 //! The rule, after every step: what is offered and agreed of a resource is at
-//! most its pool, unless an operator made the pool smaller meanwhile; then
-//! nothing is offered until enough is released.
+//! most its pool and what other nodes' pools were made smaller by for it, unless
+//! an operator made the pool smaller meanwhile; then nothing is offered until
+//! enough is released.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -17,13 +18,36 @@ pub(super) struct Pool {
     pub(super) total: u64,
     /// How much of it is offered or agreed.
     pub(super) allocated: u64,
+    /// What other nodes have of the total, and this one of theirs: their sum.
+    balance: i128,
+    /// Whether nothing is offered, whatever is free.
+    closed: bool,
 }
 
 impl Pool {
-    /// How much could be offered.
-    pub(super) const fn free(&self) -> u64 {
-        self.total.saturating_sub(self.allocated)
+    /// How much may be offered and agreed in all.
+    pub(super) fn rights(&self) -> u64 {
+        let rights = i128::from(self.total) + self.balance;
+        u64::try_from(rights.max(0)).unwrap_or(u64::MAX)
     }
+
+    /// How much could be offered.
+    pub(super) fn free(&self) -> u64 {
+        match self.closed {
+            true => 0,
+            false => self.rights().saturating_sub(self.allocated),
+        }
+    }
+}
+
+/// A pool for people.
+#[derive(Serialize)]
+pub(super) struct PoolView {
+    total: u64,
+    allocated: u64,
+    /// What of it may be used here.
+    rights: u64,
+    free: u64,
 }
 
 /// Where a bargain stands.
@@ -100,14 +124,47 @@ impl Ledger {
         } else if total > 0 && self.pools.len() < Self::POOLS_MAX {
             let pool = Pool {
                 total,
-                allocated: 0,
+                ..Pool::default()
             };
             self.pools.insert(resource.clone(), pool);
         }
     }
 
+    /// Adds what other nodes have of a pool, and it of theirs, to what it is.
+    pub(super) fn set_rights(&mut self, resource: &Name, balance: i128, closed: bool) {
+        if balance != 0 && self.has_room_for(resource) {
+            self.pools.entry(resource.clone()).or_default();
+        }
+        if let Some(pool) = self.pools.get_mut(resource) {
+            (pool.balance, pool.closed) = (balance, closed);
+            self.forget_pool(resource);
+        }
+    }
+
+    /// Whether a pool is there or could be made.
+    pub(super) fn has_room_for(&self, resource: &Name) -> bool {
+        self.pools.len() < Self::POOLS_MAX || self.pools.contains_key(resource)
+    }
+
+    /// How large a pool was made here.
+    pub(super) fn total(&self, resource: &Name) -> i128 {
+        self.pool(resource).map_or(0, |pool| pool.total.into())
+    }
+
+    /// How much of a pool is offered or agreed.
+    pub(super) fn used(&self, resource: &Name) -> u64 {
+        self.pool(resource).map_or(0, |pool| pool.allocated)
+    }
+
+    /// How much of a pool could be offered.
+    pub(super) fn free(&self, resource: &Name) -> u64 {
+        self.pool(resource).map_or(0, Pool::free)
+    }
+
     fn forget_pool(&mut self, resource: &Name) {
-        if self.pools.get(resource) == Some(&Pool::default()) {
+        let is_empty = |pool: &Pool| pool.total == 0 && pool.allocated == 0 && pool.balance == 0;
+        // That it is closed, the account knows.
+        if self.pools.get(resource).is_some_and(is_empty) {
             self.pools.remove(resource);
         }
     }
@@ -197,6 +254,23 @@ impl Ledger {
             }
         }
         Some(bargain)
+    }
+
+    /// Every bargain.
+    pub(super) fn all(&self) -> Vec<MessageId> {
+        self.bargains.keys().copied().collect()
+    }
+
+    /// Pools for people.
+    pub(super) fn pools_view(&self) -> BTreeMap<&Name, PoolView> {
+        let view = |pool: &Pool| PoolView {
+            total: pool.total,
+            allocated: pool.allocated,
+            rights: pool.rights(),
+            free: pool.free(),
+        };
+        let pools = self.pools.iter();
+        pools.map(|(name, pool)| (name, view(pool))).collect()
     }
 
     /// The bargains of a unit.

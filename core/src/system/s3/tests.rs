@@ -21,7 +21,7 @@ fn stage() -> Stage {
     Stage::new(Role::S3, model(100))
 }
 
-fn model(cpu: u64) -> ModelConfig {
+pub(super) fn model(cpu: u64) -> ModelConfig {
     let mut model = ModelConfig::default();
     model.control.pools.insert(name("cpu"), cpu);
     model

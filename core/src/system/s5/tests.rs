@@ -100,6 +100,7 @@ fn converged(policy: &Policy) -> Converged {
         topic: name("policy"),
         key: Text::cut("policy"),
         value: Some(serde_json::to_string(policy).unwrap().parse().unwrap()),
+        author: None,
     }
 }
 
@@ -121,6 +122,7 @@ fn a_policy_is_shared_and_one_of_another_node_binds() {
         topic: update.topic,
         key: update.key,
         value: update.value,
+        author: None,
     };
     let directives = ["s3 command.directive", "s4 command.directive"];
     assert_eq!(kinds(&there.say(view.clone())), directives);
