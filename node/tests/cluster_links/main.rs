@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 mod convergence;
+mod quotas;
 mod relay;
 mod support;
 mod witness;
