@@ -253,12 +253,6 @@ impl Checked {
         &self.change
     }
 
-    /// What Automerge makes of it, alone.
-    #[must_use]
-    pub fn into_change(self) -> Change {
-        self.change
-    }
-
     /// Its uncompressed bytes.
     #[must_use]
     pub const fn bytes(&self) -> &Bytes {
@@ -281,5 +275,15 @@ impl Checked {
     #[must_use]
     pub fn number(&self) -> u64 {
         self.change.seq()
+    }
+
+    /// Whether it touches marks of rich text.
+    #[must_use]
+    pub fn has_marks(&self) -> bool {
+        let mut reader = Reader::new(&self.bytes);
+        let contents = reader.take(MAGIC.len() as u64 + 5);
+        let shape = contents.and_then(|_| reader.prefixed()).map(columns::check);
+        // What can't be walked may hold anything.
+        !matches!(shape, Ok(Ok(shape)) if !shape.marks)
     }
 }

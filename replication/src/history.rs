@@ -13,6 +13,9 @@
 //!
 //! A change costs some 150 bytes beside its own and its note.
 
+#[cfg(test)]
+mod tests;
+
 use std::{
     cmp::Reverse,
     collections::{BTreeMap, BTreeSet, BinaryHeap, HashMap},
@@ -164,9 +167,7 @@ impl<Note> History<Note> {
             self.heads.remove(parent);
         }
         self.heads.insert(hash);
-        if *self.places.entry(short(&hash)).or_insert(place) != place {
-            self.collided.insert(hash, place);
-        }
+        self.index(hash, place);
         let operations = change.max_op();
         self.operations = self.operations.max(operations);
         self.links.push(Link {
@@ -175,6 +176,12 @@ impl<Note> History<Note> {
             parents,
             operations,
         });
+    }
+
+    fn index(&mut self, hash: ChangeHash, place: u32) {
+        if *self.places.entry(short(&hash)).or_insert(place) != place {
+            self.collided.insert(hash, place);
+        }
     }
 
     /// How many changes there are, the skeleton included.

@@ -12,7 +12,7 @@ use support::{
     edit, field, frame, genesis, sync_frame, text,
 };
 use vsm_replication::{
-    CHANGE_BYTES_MAX,
+    Actor, CHANGE_BYTES_MAX,
     change::FormError,
     columns::ColumnError,
     sync::{
@@ -195,7 +195,7 @@ fn a_reader_a_long_change_and_a_nodes_actor_are_refused_and_the_session_stays() 
     assert!(matches!(it.refused[..], [Refusal::ChangeLength(_)]));
 
     let mut other = server();
-    other.library.reserve(ActorId::from([1; 16]));
+    other.library.reserve(Actor([1; 16]));
     send(&mut other, message_of(&changes(3)));
     assert!(matches!(
         other.refused[..],

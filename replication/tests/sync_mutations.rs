@@ -123,7 +123,7 @@ fn mutated_messages_and_changes_do_no_harm() {
             accepted += group.len() as u64;
             let mut document = it.library.document(&ID).unwrap().fork();
             for change in &group {
-                let change = automerge::Change::from_bytes(change.bytes.clone()).unwrap();
+                let change = automerge::Change::from_bytes(change.bytes.to_vec()).unwrap();
                 if change
                     .deps()
                     .iter()

@@ -22,7 +22,7 @@ use super::{
 };
 use crate::{
     actor::Actor,
-    change::{self, CHANGE_BYTES_MAX},
+    change::{CHANGE_BYTES_MAX, Checked},
     topic::Topic,
 };
 
@@ -145,7 +145,7 @@ impl SignedChange {
         if !self.is_signed_by(key) {
             return Err(Refusal::ChangeSignature { owner, document });
         }
-        let checked = match change::Checked::new(self.bytes.clone()) {
+        let checked = match Checked::new(self.bytes.clone()) {
             Ok(checked) => checked,
             Err(error) => {
                 return Err(Refusal::ChangeMalformed {
@@ -179,7 +179,7 @@ fn said(document: DocumentId, owner: &Name, run: &Digest, bytes: &[u8]) -> Vec<u
 
 /// What became of changes that came in one frame.
 #[derive(Debug, Default)]
-pub(super) struct Checked {
+pub(super) struct CheckedFrame {
     pub(super) good: Vec<CheckedChange>,
     /// Owners whose keys are not known here, each once.
     pub(super) unknown: Vec<Name>,
@@ -196,8 +196,8 @@ pub(super) fn check_all(
     own: (&Name, PublicKey),
     peer: (&Name, PublicKey),
     directory: &Directory,
-) -> Checked {
-    let mut checked = Checked::default();
+) -> CheckedFrame {
+    let mut checked = CheckedFrame::default();
     for change in changes {
         let known = directory.member(&change.owner);
         let key = if change.owner == *own.0 {

@@ -7,13 +7,11 @@
 
 use std::io::Read as _;
 
-use automerge::Change;
 use bytes::Bytes;
 use flate2::bufread::DeflateDecoder;
 
 use crate::{
     change::{CHANGE_BYTES_MAX, CHUNK_CHANGE, Checked, FormError, MAGIC},
-    columns,
     reader::{ReadError, Reader, write_unsigned},
 };
 
@@ -43,7 +41,7 @@ pub enum ChunkError {
 #[derive(Debug, Default)]
 pub struct Read {
     /// Changes within bounds.
-    pub changes: Vec<Change>,
+    pub changes: Vec<Checked>,
     /// The bytes of those that were merely too long, as far as counted.
     pub too_long: Vec<usize>,
 }
@@ -65,17 +63,7 @@ pub fn read(item: &[u8]) -> Result<Read, ChunkError> {
     Ok(read)
 }
 
-/// Whether a change touches marks of rich text.
-///
-/// # Errors
-/// When its bytes are no chunk within bounds.
-pub fn has_marks(change: &Change) -> Result<bool, FormError> {
-    let mut reader = Reader::new(change.raw_bytes());
-    reader.take(9)?;
-    Ok(columns::check(reader.prefixed()?)?.marks)
-}
-
-fn next(reader: &mut Reader<'_>) -> Result<Change, ChunkError> {
+fn next(reader: &mut Reader<'_>) -> Result<Checked, ChunkError> {
     if reader.take(4)? != MAGIC {
         return Err(ChunkError::Magic);
     }
@@ -98,7 +86,7 @@ fn next(reader: &mut Reader<'_>) -> Result<Change, ChunkError> {
     raw.push(CHUNK_CHANGE);
     write_unsigned(&mut raw, contents.len() as u64);
     raw.extend_from_slice(contents);
-    Ok(Checked::new(Bytes::from(raw))?.into_change())
+    Ok(Checked::new(Bytes::from(raw))?)
 }
 
 fn inflate(data: &[u8]) -> Result<Vec<u8>, ChunkError> {

@@ -9,13 +9,15 @@
 use std::collections::{BTreeSet, VecDeque};
 
 use automerge::{ChangeHash, sync::BloomFilter};
+use bytes::Bytes;
 
 use super::{
-    history::{History, Places},
     limits::Limits,
     message::{self, Have, SyncMessage},
+    places::Places,
     violation::Violation,
 };
+use crate::history::History;
 
 /// The state of sending to one client.
 #[derive(Debug, Default)]
@@ -47,10 +49,10 @@ impl Exchange {
     ///
     /// # Errors
     /// When it says too often that it has nothing any more.
-    pub fn receive(
+    pub fn receive<Note>(
         &mut self,
         message: &SyncMessage<'_>,
-        history: &History,
+        history: &History<Note>,
         limits: &Limits,
     ) -> Result<(), Violation> {
         self.parts_ahead = 0;
@@ -89,7 +91,7 @@ impl Exchange {
 
     /// Takes note of changes that the history has got. `own` are the places of
     /// those that came from this client.
-    pub fn advance(&mut self, history: &History, own: &[u32]) {
+    pub fn advance<Note>(&mut self, history: &History<Note>, own: &[u32]) {
         self.learn(history, own);
         let end = u32::try_from(history.len()).unwrap_or(u32::MAX);
         if self.stated {
@@ -105,15 +107,14 @@ impl Exchange {
     /// The next message, if there is anything to say. `wanted` is what the
     /// client is to be asked for; `None` when it may only read, and then it
     /// isn't told what is here either, so that it sends no changes.
-    pub fn next(
+    pub fn next<Note>(
         &mut self,
-        history: &History,
+        history: &History<Note>,
         wanted: Option<BTreeSet<ChangeHash>>,
         limits: &Limits,
-        change: impl Fn(&ChangeHash) -> Option<Vec<u8>>,
     ) -> Option<Vec<u8>> {
         let heads = history.heads();
-        let changes = self.part(history, limits, change);
+        let changes = self.part(history, limits);
         let asks = wanted
             .as_ref()
             .is_some_and(|wanted| !wanted.is_empty() && *wanted != self.asked);
@@ -148,7 +149,7 @@ impl Exchange {
     }
 
     /// What the heads that the client named say about what it has.
-    fn learn(&mut self, history: &History, own: &[u32]) {
+    fn learn<Note>(&mut self, history: &History<Note>, own: &[u32]) {
         let known: Vec<_> = self
             .their_heads
             .iter()
@@ -169,7 +170,7 @@ impl Exchange {
 
     /// Chooses what the client lacks by its own summary: what its filters
     /// don't hold, and what builds on that.
-    fn choose(&mut self, have: &[Have], history: &History) {
+    fn choose<Note>(&mut self, have: &[Have], history: &History<Note>) {
         let end = u32::try_from(history.len()).unwrap_or(u32::MAX);
         let mut lacking = BTreeSet::new();
         for place in self.has.missing(end) {
@@ -191,13 +192,8 @@ impl Exchange {
     }
 
     /// The next changes to be sent.
-    fn part(
-        &mut self,
-        history: &History,
-        limits: &Limits,
-        change: impl Fn(&ChangeHash) -> Option<Vec<u8>>,
-    ) -> Vec<Vec<u8>> {
-        let mut changes: Vec<Vec<u8>> = Vec::new();
+    fn part<Note>(&mut self, history: &History<Note>, limits: &Limits) -> Vec<Bytes> {
+        let mut changes: Vec<Bytes> = Vec::new();
         let mut bytes = 0;
         if self.parts_ahead >= limits.parts_ahead_max {
             return changes;
@@ -207,8 +203,8 @@ impl Exchange {
                 self.backlog.pop_front();
                 continue;
             }
-            let Some(raw) = history.hash(place).and_then(|hash| change(&hash)) else {
-                // The library can't give it now; the client will ask for it.
+            let Some(raw) = history.bytes_at(place) else {
+                // The history was exchanged for another under the session.
                 self.backlog.pop_front();
                 continue;
             };
@@ -218,14 +214,14 @@ impl Exchange {
             }
             self.backlog.pop_front();
             self.sent.insert(place);
-            changes.push(raw);
+            changes.push(raw.clone());
         }
         self.parts_ahead += u32::from(!changes.is_empty());
         changes
     }
 
     /// What is here beyond the shared heads.
-    fn filter(&self, history: &History) -> BloomFilter {
+    fn filter<Note>(&self, history: &History<Note>) -> BloomFilter {
         let end = u32::try_from(history.len()).unwrap_or(u32::MAX);
         let everything = Places::default();
         // Without shared heads the filter must hold all.

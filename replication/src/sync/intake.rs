@@ -3,14 +3,14 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use automerge::{ActorId, Change, ChangeHash};
+use automerge::ChangeHash;
 use vsm_core::Timestamp;
 
 use super::{
-    history::History,
     limits::Limits,
     violation::{Refusal, Violation},
 };
+use crate::{actor::Actor, change::Checked, history::History};
 
 /// Refused changes that are remembered, so that what builds on them is
 /// refused too instead of waiting.
@@ -25,7 +25,7 @@ pub struct Intake {
     pending: BTreeMap<ChangeHash, Pending>,
     pending_bytes: usize,
     /// The last numbers and the highest counter among those.
-    sequences: BTreeMap<ActorId, u64>,
+    sequences: BTreeMap<Actor, u64>,
     operations: u64,
     refused: BTreeSet<ChangeHash>,
     refused_order: VecDeque<ChangeHash>,
@@ -33,7 +33,7 @@ pub struct Intake {
 
 #[derive(Debug)]
 struct Held {
-    change: Change,
+    change: Checked,
     since: Timestamp,
 }
 
@@ -48,7 +48,7 @@ struct Pending {
 #[derive(Debug, Default)]
 pub struct Sorted {
     /// Ready for the log, in an order in which each follows what it builds on.
-    pub ready: Vec<Change>,
+    pub ready: Vec<Checked>,
     /// Dropped.
     pub refused: Vec<Refusal>,
 }
@@ -58,13 +58,13 @@ impl Intake {
     ///
     /// # Errors
     /// When a change is one that no honest client sends, or too much waits.
-    pub fn offer(
+    pub fn offer<Note>(
         &mut self,
         now: Timestamp,
-        changes: Vec<Change>,
-        history: &History,
+        changes: Vec<Checked>,
+        history: &History<Note>,
         limits: &Limits,
-        mut authorise: impl FnMut(&Change) -> Result<(), String>,
+        mut authorise: impl FnMut(&Checked) -> Result<(), String>,
     ) -> Result<Sorted, Violation> {
         for change in changes {
             let hash = change.hash();
@@ -72,7 +72,7 @@ impl Intake {
                 continue;
             }
             if !self.held.contains_key(&hash) {
-                self.held_bytes += change.raw_bytes().len();
+                self.held_bytes += change.bytes().len();
                 self.held.insert(hash, Held { change, since: now });
             }
         }
@@ -83,13 +83,18 @@ impl Intake {
                 continue;
             };
             let change = held.change;
-            let bytes = change.raw_bytes().len();
+            let bytes = change.bytes().len();
             self.held_bytes -= bytes;
             if history.contains(&hash) {
                 queue.done(&hash);
                 continue;
             }
-            let refusal = if change.deps().iter().any(|it| self.refused.contains(it)) {
+            let refusal = if change
+                .change()
+                .deps()
+                .iter()
+                .any(|it| self.refused.contains(it))
+            {
                 Some(Refusal::BuildsOnRefused(hash))
             } else {
                 self.check_numbers(&change, history)?;
@@ -105,10 +110,9 @@ impl Intake {
                 continue;
             }
             self.pending_bytes += bytes;
-            let operations = change.max_op();
+            let operations = change.change().max_op();
             self.pending.insert(hash, Pending { bytes, operations });
-            self.sequences
-                .insert(change.actor_id().clone(), change.seq());
+            self.sequences.insert(change.actor(), change.number());
             self.operations = self.operations.max(operations);
             sorted.ready.push(change);
         }
@@ -123,7 +127,7 @@ impl Intake {
 
     /// Takes note of what the history has now. Gives the places of changes
     /// that came from this client.
-    pub fn settle(&mut self, history: &History) -> Vec<u32> {
+    pub fn settle<Note>(&mut self, history: &History<Note>) -> Vec<u32> {
         let mut places = Vec::new();
         self.pending.retain(|hash, pending| {
             let Some(place) = history.place(hash) else {
@@ -143,10 +147,14 @@ impl Intake {
 
     /// Changes that must be asked for: what held changes build on, and heads
     /// of the client that never came. In order.
-    pub fn wanted(&self, their_heads: &[ChangeHash], history: &History) -> BTreeSet<ChangeHash> {
+    pub fn wanted<Note>(
+        &self,
+        their_heads: &[ChangeHash],
+        history: &History<Note>,
+    ) -> BTreeSet<ChangeHash> {
         self.held
             .values()
-            .flat_map(|held| held.change.deps())
+            .flat_map(|held| held.change.change().deps())
             .chain(their_heads)
             .filter(|hash| !self.is_here(hash, history) && !self.held.contains_key(*hash))
             .take(HASHES_ASKED_MAX)
@@ -179,23 +187,24 @@ impl Intake {
     }
 
     /// Whether a change is durable, on its way, or settled by refusal.
-    fn is_here(&self, hash: &ChangeHash, history: &History) -> bool {
+    fn is_here<Note>(&self, hash: &ChangeHash, history: &History<Note>) -> bool {
         history.contains(hash) || self.pending.contains_key(hash) || self.refused.contains(hash)
     }
 
-    fn check_numbers(&self, change: &Change, history: &History) -> Result<(), Violation> {
-        let (actor, number) = (change.actor_id(), change.seq());
-        let pending = self.sequences.get(actor).copied().unwrap_or(0);
-        let last = history.sequence(actor).max(pending);
+    fn check_numbers<Note>(
+        &self,
+        change: &Checked,
+        history: &History<Note>,
+    ) -> Result<(), Violation> {
+        let (actor, number) = (change.actor(), change.number());
+        let pending = self.sequences.get(&actor).copied().unwrap_or(0);
+        let last = history.last_of(&actor).max(pending);
         if number <= last {
-            return Err(Violation::Forked {
-                actor: actor.to_hex_string(),
-                number,
-            });
+            return Err(Violation::Forked { actor, number });
         }
         if number != last + 1 {
             return Err(Violation::SequenceGap {
-                actor: actor.to_hex_string(),
+                actor,
                 number,
                 last,
             });
@@ -203,6 +212,7 @@ impl Intake {
         let most = history.operations().max(self.operations) + 1;
         // Automerge takes a change that begins below what it builds on, and
         // then can't load what it saved.
+        let change = change.change();
         let least = change
             .deps()
             .iter()
@@ -252,6 +262,7 @@ impl Queue {
         for (hash, held) in held {
             let parents: BTreeSet<_> = held
                 .change
+                .change()
                 .deps()
                 .iter()
                 .filter(|parent| !is_here(parent))

@@ -1,8 +1,10 @@
 //! What a session sees of the documents.
 
-use automerge::{ActorId, Change, ChangeHash};
+use automerge::ChangeHash;
+use bytes::Bytes;
 
-use super::{document_id::DocumentId, history::History};
+use super::document_id::DocumentId;
+use crate::{actor::Actor, change::Checked, history::History};
 
 /// What a principal may do with a document.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -21,23 +23,23 @@ pub struct VerifiedChange {
     /// Its hash.
     pub hash: ChangeHash,
     /// Who wrote it.
-    pub actor: ActorId,
+    pub actor: Actor,
     /// Its number among its actor's changes.
     pub number: u64,
     /// What it builds on; each is in the document or was handed out before.
     pub parents: Vec<ChangeHash>,
     /// Its raw, uncompressed bytes.
-    pub bytes: Vec<u8>,
+    pub bytes: Bytes,
 }
 
-impl From<&Change> for VerifiedChange {
-    fn from(change: &Change) -> Self {
+impl From<&Checked> for VerifiedChange {
+    fn from(change: &Checked) -> Self {
         Self {
             hash: change.hash(),
-            actor: change.actor_id().clone(),
-            number: change.seq(),
-            parents: change.deps().to_vec(),
-            bytes: change.raw_bytes().to_vec(),
+            actor: change.actor(),
+            number: change.number(),
+            parents: change.change().deps().to_vec(),
+            bytes: change.bytes().clone(),
         }
     }
 }
@@ -57,16 +59,16 @@ pub enum ProbeError {
 ///
 /// A library shows only what is durable: sessions tell clients what it shows.
 pub trait Library {
+    /// What the histories keep with each change.
+    type Note;
+
     /// What a principal may do. [`Access::None`] for documents that are not
     /// there.
     fn access(&self, principal: &str, document: &DocumentId) -> Access;
 
-    /// The document's history. `None` when there is no such document.
-    fn history(&self, document: &DocumentId) -> Option<&History>;
-
-    /// A change's raw bytes. Keep them: a new client is sent all of them, and
-    /// Automerge takes some 70 microseconds to build one anew.
-    fn change(&self, document: &DocumentId, hash: &ChangeHash) -> Option<Vec<u8>>;
+    /// The document's history, the skeleton included. `None` when there is no
+    /// such document.
+    fn history(&self, document: &DocumentId) -> Option<&History<Self::Note>>;
 
     /// Whether the node's rules let a principal make this change; asked once
     /// per change, after its form is known to be good. Refuse here the actors
@@ -78,7 +80,7 @@ pub trait Library {
         &self,
         principal: &str,
         document: &DocumentId,
-        change: &Change,
+        change: &Checked,
     ) -> Result<(), String>;
 
     /// Applies changes to a fork that is never read from. Changes tried
@@ -87,5 +89,5 @@ pub trait Library {
     ///
     /// # Errors
     /// When the fork does not take them; the document itself is untouched.
-    fn probe(&mut self, document: &DocumentId, changes: &[Change]) -> Result<(), ProbeError>;
+    fn probe(&mut self, document: &DocumentId, changes: &[Checked]) -> Result<(), ProbeError>;
 }

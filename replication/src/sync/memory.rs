@@ -1,14 +1,22 @@
 //! Documents in memory: for tests, examples, and as a pattern for others.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    slice,
+};
 
-use automerge::{ActorId, Automerge, Change, ChangeHash};
+use automerge::Automerge;
+use bytes::Bytes;
 
 use super::{
     document_id::DocumentId,
-    history::{History, HistoryError},
     library::{Access, Library, ProbeError},
     trial::{self, Trial},
+};
+use crate::{
+    actor::Actor,
+    change::{ChangeError, Checked},
+    history::History,
 };
 
 /// A [`Library`] without a log: what is applied counts as durable.
@@ -17,16 +25,15 @@ pub struct MemoryLibrary {
     documents: BTreeMap<DocumentId, Shelf>,
     access: BTreeMap<(String, DocumentId), Access>,
     /// Actors of nodes, which no client may use.
-    reserved: BTreeSet<ActorId>,
+    reserved: BTreeSet<Actor>,
 }
 
 #[derive(Debug)]
 struct Shelf {
     document: Automerge,
-    history: History,
     /// Each change as it came. Automerge builds one anew whenever it is asked,
     /// which takes some 70 microseconds.
-    changes: HashMap<ChangeHash, Change>,
+    history: History<()>,
     trial: Trial,
 }
 
@@ -35,14 +42,13 @@ impl MemoryLibrary {
     ///
     /// # Errors
     /// When its history can't be read.
-    pub fn insert(&mut self, id: DocumentId, document: Automerge) -> Result<(), HistoryError> {
+    pub fn insert(&mut self, id: DocumentId, document: Automerge) -> Result<(), ChangeError> {
+        let mut history = History::default();
+        for change in document.get_changes(&[]) {
+            history.push(&Checked::made(change)?, ())?;
+        }
         let shelf = Shelf {
-            history: History::of(&document)?,
-            changes: document
-                .get_changes(&[])
-                .into_iter()
-                .map(|change| (change.hash(), change))
-                .collect(),
+            history,
             document,
             trial: Trial::default(),
         };
@@ -57,7 +63,7 @@ impl MemoryLibrary {
     }
 
     /// Keeps an actor for the nodes.
-    pub fn reserve(&mut self, actor: ActorId) {
+    pub fn reserve(&mut self, actor: Actor) {
         self.reserved.insert(actor);
     }
 
@@ -79,31 +85,32 @@ impl MemoryLibrary {
             .documents
             .get_mut(id)
             .ok_or_else(|| invalid(format!("no document {id}")))?;
-        let change =
-            Change::from_bytes(bytes.to_vec()).map_err(|error| invalid(error.to_string()))?;
-        if shelf.history.contains(&change.hash()) {
+        let history = &shelf.history;
+        let change = Checked::new(Bytes::copy_from_slice(bytes))
+            .map_err(|error| invalid(error.to_string()))?;
+        if history.contains(&change.hash()) {
             return Ok(false);
         }
-        if change.seq() <= shelf.history.sequence(change.actor_id()) {
-            return Err(invalid(format!(
-                "actor {} has another change number {}",
-                change.actor_id(),
-                change.seq()
-            )));
+        let (actor, number) = (change.actor(), change.number());
+        let next = history.last_of(&actor) + 1;
+        if number != next {
+            let reason = format!("number {number} of actor {actor}, of which {next} is next");
+            return Err(invalid(reason));
         }
-        if let Some(parent) = change.deps().iter().find(|it| !shelf.history.contains(it)) {
+        let mut parents = change.change().deps().iter();
+        if let Some(parent) = parents.find(|it| !history.contains(it)) {
             return Err(invalid(format!("change {parent} is missing")));
         }
         let document = std::mem::take(&mut shelf.document);
-        let changes = std::slice::from_ref(&change);
-        match trial::apply(document, changes) {
+        match trial::apply(document, slice::from_ref(&change)) {
             Ok(document) => shelf.document = document,
             Err(error) => {
                 shelf.trial.discard();
-                let before: Vec<_> = (0..)
-                    .map_while(|place| shelf.history.hash(place))
-                    .filter_map(|hash| shelf.changes.get(&hash).cloned())
-                    .collect();
+                let before = history
+                    .changes()
+                    .map(|it| Checked::new(it.bytes.clone()))
+                    .collect::<Result<Vec<_>, _>>()
+                    .map_err(|error| invalid(error.to_string()))?;
                 shelf.document = trial::apply(Automerge::new(), &before)?;
                 return Err(error);
             }
@@ -111,14 +118,15 @@ impl MemoryLibrary {
         shelf.trial.follow(&change);
         shelf
             .history
-            .push(&change)
+            .push(&change, ())
             .map_err(|error| invalid(error.to_string()))?;
-        shelf.changes.insert(change.hash(), change);
         Ok(true)
     }
 }
 
 impl Library for MemoryLibrary {
+    type Note = ();
+
     fn access(&self, principal: &str, document: &DocumentId) -> Access {
         if !self.documents.contains_key(document) {
             return Access::None;
@@ -129,28 +137,23 @@ impl Library for MemoryLibrary {
             .unwrap_or(Access::None)
     }
 
-    fn history(&self, document: &DocumentId) -> Option<&History> {
+    fn history(&self, document: &DocumentId) -> Option<&History<()>> {
         self.documents.get(document).map(|shelf| &shelf.history)
-    }
-
-    fn change(&self, document: &DocumentId, hash: &ChangeHash) -> Option<Vec<u8>> {
-        let change = self.documents.get(document)?.changes.get(hash)?;
-        Some(change.raw_bytes().to_vec())
     }
 
     fn authorise(
         &self,
         _principal: &str,
         _document: &DocumentId,
-        change: &Change,
+        change: &Checked,
     ) -> Result<(), String> {
-        if self.reserved.contains(change.actor_id()) {
-            return Err(format!("actor {} is a node's", change.actor_id()));
+        if self.reserved.contains(&change.actor()) {
+            return Err(format!("actor {} is a node's", change.actor()));
         }
         Ok(())
     }
 
-    fn probe(&mut self, document: &DocumentId, changes: &[Change]) -> Result<(), ProbeError> {
+    fn probe(&mut self, document: &DocumentId, changes: &[Checked]) -> Result<(), ProbeError> {
         let shelf = self
             .documents
             .get_mut(document)

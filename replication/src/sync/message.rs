@@ -12,6 +12,7 @@
 //! gigabytes, so they are checked before the filter is made.
 
 use automerge::{ChangeHash, sync::BloomFilter};
+use bytes::Bytes;
 
 use crate::reader::{ReadError, Reader, write_unsigned};
 
@@ -181,7 +182,7 @@ pub fn encode(
     heads: &[ChangeHash],
     need: &[ChangeHash],
     have: Option<(&[ChangeHash], &BloomFilter)>,
-    changes: &[Vec<u8>],
+    changes: &[Bytes],
 ) -> Vec<u8> {
     let length: usize = changes.iter().map(|change| change.len() + 4).sum();
     let mut out = Vec::with_capacity(length + 64 * (heads.len() + need.len() + 2));
@@ -226,7 +227,7 @@ mod tests {
     #[test]
     fn automerge_reads_and_writes_the_same() {
         let filter = BloomFilter::from_hashes([hash(1), hash(2)].iter());
-        let changes = [b"one".to_vec(), vec![7; 200]];
+        let changes = [b"one".to_vec(), vec![7; 200]].map(Bytes::from);
         let bytes = encode(
             &[hash(3), hash(4)],
             &[hash(5)],

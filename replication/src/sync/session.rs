@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use automerge::{Change, ChangeHash};
 use vsm_core::Timestamp;
 
 use super::{
@@ -18,6 +17,7 @@ use super::{
     rate::Rate,
     violation::{Refusal, Violation},
 };
+use crate::change::Checked;
 
 /// The server's side of one connection. Give it inputs, do its outputs.
 #[derive(Debug)]
@@ -268,7 +268,7 @@ impl Session {
         &mut self,
         now: Timestamp,
         id: DocumentId,
-        changes: Vec<Change>,
+        changes: Vec<Checked>,
         library: &mut impl Library,
         out: &mut Vec<Output>,
     ) -> Result<(), Violation> {
@@ -340,9 +340,7 @@ impl Session {
             loop {
                 let wanted = (access == Access::Write)
                     .then(|| open.intake.wanted(open.exchange.their_heads(), history));
-                let change = |hash: &ChangeHash| library.change(&id, hash);
-                let Some(message) = open.exchange.next(history, wanted, &self.limits, change)
-                else {
+                let Some(message) = open.exchange.next(history, wanted, &self.limits) else {
                     break;
                 };
                 messages.push(message);
@@ -408,7 +406,7 @@ fn read_changes(
     message: &SyncMessage<'_>,
     name: &str,
     out: &mut Vec<Output>,
-) -> Result<Vec<Change>, Violation> {
+) -> Result<Vec<Checked>, Violation> {
     let mut changes = Vec::new();
     for item in &message.chunks {
         let read = chunk::read(item)?;

@@ -10,9 +10,10 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind},
 };
 
-use automerge::{Automerge, Change, ReadDoc as _};
+use automerge::{Automerge, ReadDoc as _};
 
-use super::{chunk, library::ProbeError};
+use super::library::ProbeError;
+use crate::change::Checked;
 
 /// A document's fork for trying changes out.
 ///
@@ -29,7 +30,7 @@ impl Trial {
     /// # Errors
     /// When they are refused, panic, or don't come back as they were given:
     /// then they could not be sent on to others either. The fork is gone.
-    pub fn probe(&mut self, document: &Automerge, changes: &[Change]) -> Result<(), ProbeError> {
+    pub fn probe(&mut self, document: &Automerge, changes: &[Checked]) -> Result<(), ProbeError> {
         let fork = self
             .fork
             .take()
@@ -41,7 +42,7 @@ impl Trial {
 
     /// Tells the fork of a change that the document took in, so that it need
     /// not be made anew for what builds on it.
-    pub fn follow(&mut self, change: &Change) {
+    pub fn follow(&mut self, change: &Checked) {
         if let Some(fork) = self.fork.take()
             && holds_parents(&fork, std::slice::from_ref(change))
         {
@@ -57,11 +58,11 @@ impl Trial {
 
 /// Whether the fork has what changes build on. (Asking for the missing is
 /// quick; asking for a change by its hash walks the history.)
-fn holds_parents(fork: &Automerge, changes: &[Change]) -> bool {
-    let own: BTreeSet<_> = changes.iter().map(Change::hash).collect();
+fn holds_parents(fork: &Automerge, changes: &[Checked]) -> bool {
+    let own: BTreeSet<_> = changes.iter().map(Checked::hash).collect();
     let parents: Vec<_> = changes
         .iter()
-        .flat_map(Change::deps)
+        .flat_map(|it| it.change().deps())
         .filter(|parent| !own.contains(parent))
         .copied()
         .collect();
@@ -71,36 +72,32 @@ fn holds_parents(fork: &Automerge, changes: &[Change]) -> bool {
 /// Automerge applies a mark that ends before it begins, and then can't load
 /// what it saved. Only loading shows that, which takes as long as the document
 /// is large; so it is done for changes with marks alone.
-fn reloads(document: Automerge, changes: &[Change]) -> Result<Automerge, ProbeError> {
-    for change in changes {
-        let has_marks =
-            chunk::has_marks(change).map_err(|error| ProbeError::Invalid(error.to_string()))?;
-        if has_marks {
-            // The error's own text holds the whole document.
-            return match Automerge::load(&document.save()) {
-                Ok(_) => Ok(document),
-                Err(_) => Err(ProbeError::Invalid(
-                    "its marks can't be loaded again".into(),
-                )),
-            };
-        }
+fn reloads(document: Automerge, changes: &[Checked]) -> Result<Automerge, ProbeError> {
+    if !changes.iter().any(Checked::has_marks) {
+        return Ok(document);
     }
-    Ok(document)
+    // The error's own text holds the whole document.
+    match Automerge::load(&document.save()) {
+        Ok(_) => Ok(document),
+        Err(_) => Err(ProbeError::Invalid(
+            "its marks can't be loaded again".into(),
+        )),
+    }
 }
 
 /// Applies changes and gives the document back, unless something went wrong.
 ///
 /// # Errors
 /// When Automerge refuses them, panics, or gives other bytes back.
-pub fn apply(mut document: Automerge, changes: &[Change]) -> Result<Automerge, ProbeError> {
+pub fn apply(mut document: Automerge, changes: &[Checked]) -> Result<Automerge, ProbeError> {
     // The document is owned: what a panic leaves behind is dropped here.
     catch_unwind(AssertUnwindSafe(move || {
         document
-            .apply_changes(changes.iter().cloned())
+            .apply_changes(changes.iter().map(|it| it.change().clone()))
             .map_err(|error| ProbeError::Invalid(error.to_string()))?;
         for change in changes {
             let given = document.get_change_by_hash(&change.hash());
-            if given.is_none_or(|given| given.raw_bytes() != change.raw_bytes()) {
+            if given.is_none_or(|given| given.raw_bytes() != change.bytes()) {
                 return Err(ProbeError::Invalid(format!(
                     "change {} is not in its canonical form",
                     change.hash()

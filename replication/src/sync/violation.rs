@@ -9,7 +9,7 @@
 use automerge::ChangeHash;
 
 use super::{chunk::ChunkError, frame::FrameError, message::MessageError};
-use crate::change::CHANGE_BYTES_MAX;
+use crate::{actor::Actor, change::CHANGE_BYTES_MAX};
 
 /// Why a session ended.
 #[derive(Debug, thiserror::Error)]
@@ -49,16 +49,16 @@ pub enum Violation {
     /// An actor used a number for two changes.
     #[error("actor {actor} has another change number {number}; a client needs an actor of its own")]
     Forked {
-        /// Which actor, in hexadecimal.
-        actor: String,
+        /// Which actor.
+        actor: Actor,
         /// Which number.
         number: u64,
     },
     /// An actor left a number out.
     #[error("actor {actor} has a change number {number} after number {last}")]
     SequenceGap {
-        /// Which actor, in hexadecimal.
-        actor: String,
+        /// Which actor.
+        actor: Actor,
         /// The change's number.
         number: u64,
         /// The last one here.
