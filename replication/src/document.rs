@@ -127,6 +127,11 @@ impl Document {
         Ok(document)
     }
 
+    /// What Automerge made of the changes that are not spoilt.
+    pub(crate) fn into_automerge(self) -> Automerge {
+        self.doc
+    }
+
     /// What it is about.
     #[must_use]
     pub const fn topic(&self) -> Topic {
@@ -373,7 +378,7 @@ impl Document {
 }
 
 /// A document with more changes; `None` when Automerge refuses them or panics.
-fn applied<'a>(
+pub(crate) fn applied<'a>(
     mut document: Automerge,
     changes: impl IntoIterator<Item = &'a Change>,
 ) -> Option<Automerge> {

@@ -3,7 +3,10 @@
 
 #![allow(clippy::unwrap_used, reason = "a test stops at what it did not expect")]
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::{
+    cell::RefCell,
+    collections::{BTreeMap, BTreeSet, VecDeque},
+};
 
 use automerge::{Automerge, ROOT, ReadDoc, transaction::Transactable as _};
 use ed25519_dalek::SigningKey;
@@ -23,6 +26,7 @@ use vsm_replication::{
     Catalogue, SHARED, Topic,
     catalogue::{message, signed},
     peer::{CheckedChange, DocumentId, Have, SignedChange, Signer as _},
+    sync::Shelf,
 };
 
 const POLICY: DocumentId = DocumentId {
@@ -38,6 +42,8 @@ struct Node {
     log: Vec<Record>,
     machine: Machine,
     catalogue: Catalogue<SigningKey>,
+    /// What clients see.
+    shelf: RefCell<Shelf>,
     /// What the fold emitted and is not on the log yet.
     emitted: VecDeque<Message>,
 }
@@ -47,6 +53,7 @@ impl Node {
         let (name, key): (Name, _) = (name.parse().unwrap(), SigningKey::from_bytes(&[key; 32]));
         let mut node = Self {
             catalogue: Catalogue::new(name.clone(), key.clone()),
+            shelf: RefCell::new(Shelf::new(POLICY).unwrap()),
             machine: Machine::new(identity(), &SHARED),
             name,
             key,
@@ -181,6 +188,22 @@ impl Node {
         }
         let entries = self.machine.view()["documents"]["policy"]["entries"].clone();
         assert!(entries.is_object());
+        self.shows_clients_the_same();
+    }
+
+    fn shows_clients_the_same(&self) {
+        let counted = self.catalogue.counted(POLICY).unwrap();
+        let mut shelf = self.shelf.borrow_mut();
+        if let Some(lag) = shelf.lag(counted) {
+            shelf.extend(lag).unwrap();
+        }
+        assert!(shelf.lag(counted).is_none());
+        let (here, there) = (shelf.history(), counted.history());
+        assert_eq!(here.summary(), there.summary());
+        assert_eq!(here.heads(), there.heads());
+        assert!(counted.forked().iter().all(|it| shelf.has_forked(it)));
+        // From now on it has a copy of the document, and a fork.
+        shelf.probe(&[]).unwrap();
     }
 }
 
@@ -349,7 +372,9 @@ proptest! {
                     if value > 200 {
                         *client = document_of(node, actor);
                     }
-                    let change = written(node, client, &key_name, &value.to_string());
+                    // Who writes what is there already changes nothing.
+                    let value = format!("{value}.{}", changes.len());
+                    let change = written(node, client, &key_name, &value);
                     node.receive(&message(&change));
                     changes.push(change);
                 }

@@ -52,6 +52,7 @@ impl Peering {
         if !counted.is_empty() {
             // Without links nobody listens.
             let _ = self.changed.send(Arc::new(counted));
+            self.grown.send_modify(|times| *times += 1);
         }
     }
 }

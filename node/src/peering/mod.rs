@@ -19,6 +19,7 @@ mod follow;
 mod link;
 mod pages;
 mod roster;
+mod vouch;
 mod wire;
 
 use std::{collections::BTreeSet, sync::Arc};
@@ -73,6 +74,8 @@ pub struct Peering {
     directory: watch::Sender<Arc<Directory>>,
     /// Lots of changes that came to count.
     changed: broadcast::Sender<Arc<Vec<SignedChange>>>,
+    /// How often some did.
+    grown: watch::Sender<u64>,
     /// Changes that are on their way to the log, by the digest of their bytes:
     /// several peers send the same ones.
     logging: Mutex<BTreeSet<Digest>>,
@@ -136,6 +139,7 @@ impl Peering {
             catalogue: Mutex::new(catalogue),
             members: Mutex::new(members),
             changed,
+            grown: watch::Sender::new(0),
             logging: Mutex::default(),
             roster: Roster::new(node),
             accepted: TaskTracker::new(),
