@@ -33,7 +33,14 @@ pub struct Shelf {
     /// What Automerge makes of the history; `None` until it is wanted.
     copy: Option<Automerge>,
     trial: Trial,
+    /// What the fork has beside the history, in order: changes on their way to
+    /// the log. Whatever happens to the fork, the next one needs them.
+    tried: Vec<Checked>,
 }
+
+/// The most changes that are kept for the next fork. When so many are on their
+/// way to the log, whoever builds on them may have to come again.
+const TRIED_MAX: usize = 1 << 16;
 
 /// What a shelf lacks of a catalogue's document.
 #[derive(Debug)]
@@ -63,6 +70,7 @@ impl Shelf {
             forked: BTreeSet::new(),
             copy: None,
             trial: Trial::default(),
+            tried: Vec::new(),
         })
     }
 
@@ -92,9 +100,10 @@ impl Shelf {
         let there = counted.history();
         let forked = (*counted.forked() != self.forked).then(|| counted.forked().clone());
         let news = if there.len() > self.history.len() {
-            match self.history.count() {
-                0 => News::All(there.clone()),
-                _ => News::Some(between(&self.history, there)),
+            // A copy and a fork that are there want to be told.
+            match self.history.count() == 0 && self.copy.is_none() {
+                true => News::All(there.clone()),
+                false => News::Some(between(&self.history, there)),
             }
         } else if forked.is_some() {
             News::Some(Vec::new())
@@ -113,10 +122,7 @@ impl Shelf {
             self.forked = forked;
         }
         match lag.news {
-            News::All(history) => {
-                self.history = history;
-                self.copy = None;
-            }
+            News::All(history) => self.history = history,
             News::Some(changes) => {
                 for (bytes, voucher) in changes {
                     let change = Checked::new(bytes)?;
@@ -127,6 +133,8 @@ impl Shelf {
                     self.copy = copy.and_then(|copy| applied(copy, [change.change()]));
                     self.trial.follow(&change);
                 }
+                let history = &self.history;
+                self.tried.retain(|it| !history.contains(&it.hash()));
             }
         }
         Ok(())
@@ -143,14 +151,31 @@ impl Shelf {
                 .made()
                 .map_err(|error| ProbeError::Invalid(error.to_string()))?,
         };
-        let probed = self.trial.probe(&copy, changes);
+        let probed = self.probe_on(&copy, changes);
         self.copy = Some(copy);
         probed
+    }
+
+    fn probe_on(&mut self, copy: &Automerge, changes: &[Checked]) -> Result<(), ProbeError> {
+        if !self.tried.is_empty() && !self.trial.is_ready_for(changes) {
+            // The fork went with somebody else's change.
+            self.trial.discard();
+            if self.trial.probe(copy, &self.tried).is_err() {
+                self.tried.clear();
+            }
+        }
+        self.trial.probe(copy, changes)?;
+        if self.tried.len() + changes.len() > TRIED_MAX {
+            self.tried.clear();
+        }
+        self.tried.extend_from_slice(changes);
+        Ok(())
     }
 
     /// Lets go of what only changes need. They make it anew.
     pub fn rest(&mut self) {
         self.copy = None;
+        self.tried.clear();
         self.trial.discard();
     }
 
