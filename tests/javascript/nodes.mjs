@@ -50,9 +50,12 @@ for (const node of nodes) {
 async function start(node) {
   const other = nodes.find(it => it !== node)
   const config = ["--config", join(node.dir, "vsm.toml")]
-  const listen = ["--listen", node.address, "--peer", other.address]
-  const env = { ...process.env, VSM_TELEMETRY__LOG_FILTER: "warn" }
-  node.process = spawn(program, ["run", ...config, ...listen], { stdio: ["ignore", "ignore", "inherit"], env })
+  const env = {
+    ...process.env,
+    VSM_CLUSTER__PEERS: other.address,
+    VSM_TELEMETRY__LOG_FILTER: "warn",
+  }
+  node.process = spawn(program, ["run", ...config, "--listen", node.address], { stdio: ["ignore", "ignore", "inherit"], env })
   running.add(node.process)
   await until(`${node.name} answers`, async () => {
     const answer = await fetch(`http://${node.address}/readyz`).catch(() => undefined)

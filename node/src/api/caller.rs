@@ -78,7 +78,9 @@ impl Caller {
 impl Caller {
     /// What says, as long as a connection lasts, whether its principal may
     /// still be there.
-    #[must_use]
+    ///
+    /// # Errors
+    /// 401 without a principal.
     pub(crate) fn pass(&self) -> Result<Pass, Problem> {
         Ok(Pass {
             principal: self.known()?.clone(),

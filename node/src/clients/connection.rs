@@ -16,9 +16,12 @@ use futures_util::{SinkExt, StreamExt, stream::SplitSink, stream::SplitStream};
 use tokio::sync::{broadcast, mpsc};
 use tokio_util::sync::CancellationToken;
 use vsm_core::Timestamp;
-use vsm_replication::sync::{DocumentId, Input, Output, Session, Violation};
+use vsm_replication::{
+    peer,
+    sync::{DocumentId, Input, Output, Session, Violation},
+};
 
-use super::Clients;
+use super::{Clients, Shelves};
 use crate::{
     api::{Api, caller::Pass, upgrade::is_too_long},
     security::Action,
@@ -132,6 +135,8 @@ async fn write(
     }
 }
 
+type Seen = BTreeMap<DocumentId, (peer::DocumentId, usize)>;
+
 struct Connection<'a> {
     api: &'a Arc<Api>,
     pass: Pass,
@@ -140,8 +145,8 @@ struct Connection<'a> {
     number: u64,
     /// `None` while it is at work.
     session: Option<Session>,
-    /// How much of each document the session was told of.
-    seen: BTreeMap<DocumentId, usize>,
+    /// The documents, and how much of each the session was told of.
+    seen: Seen,
     began: Instant,
     heard: Instant,
     frames: mpsc::Sender<Message>,
@@ -292,8 +297,7 @@ impl Connection<'_> {
                 self.write(Message::Binary(frame.into())).await?;
             }
             Output::Log { document, changes } => {
-                let named = self.clients().shelves.lock().named(&document);
-                let Some(name) = named else {
+                let Some((name, _)) = self.seen.get(&document).copied() else {
                     inputs.push(Input::NotLogged(document));
                     return Ok(());
                 };
@@ -331,7 +335,10 @@ impl Connection<'_> {
             Output::Refused { document, reason } => {
                 let refused = &self.clients().counters.refused;
                 // The first of each thousand: whoever sends one may send many.
-                if refused.fetch_add(1, Ordering::Relaxed) % 1_000 == 0 {
+                if refused
+                    .fetch_add(1, Ordering::Relaxed)
+                    .is_multiple_of(1_000)
+                {
                     let principal = &self.pass.principal.name;
                     tracing::info!(%principal, document, %reason, "something of a client was dropped");
                 }
@@ -372,16 +379,20 @@ impl Connection<'_> {
 impl Drop for Connection<'_> {
     fn drop(&mut self) {
         let peer = self.session.as_ref().and_then(Session::peer);
-        self.clients()
-            .leave(&self.pass.principal.name, peer, self.number);
+        let principal = &self.pass.principal.name;
+        let was_last = self.clients().leave(principal, peer, self.number);
+        if was_last && let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            let api = self.api.clone();
+            runtime.spawn_blocking(move || api.clients.let_go());
+        }
     }
 }
 
 /// Which documents show more than the session was told of.
-fn changed(shelves: &super::Shelves, seen: &mut BTreeMap<DocumentId, usize>) -> Vec<Input> {
+fn changed(shelves: &Shelves, seen: &mut Seen) -> Vec<Input> {
     let mut now = BTreeMap::new();
     for (id, shelf) in shelves.iter() {
-        now.insert(id, shelf.history().len());
+        now.insert(id, (shelf.document(), shelf.history().len()));
     }
     let mut ids: Vec<_> = now.keys().chain(seen.keys()).copied().collect();
     ids.sort_unstable();

@@ -197,8 +197,8 @@ impl Clients {
         }
     }
 
-    /// A connection is over.
-    fn leave(&self, principal: &Name, peer: Option<&str>, connection: u64) {
+    /// A connection is over; whether it was the last.
+    fn leave(&self, principal: &Name, peer: Option<&str>, connection: u64) -> bool {
         let mut seats = self.seats.lock();
         if let Some(peer) = peer {
             let key = (principal.clone(), peer.to_owned());
@@ -209,11 +209,14 @@ impl Clients {
                 seats.remove(&key);
             }
         }
-        let is_last = seats.is_empty();
-        drop(seats);
-        // Whoever comes next, and has begun nothing yet, makes them anew.
-        if is_last {
-            self.shelves.lock().clear();
+        seats.is_empty()
+    }
+
+    /// Lets go of what only connections need. Whoever comes next makes it anew.
+    fn let_go(&self) {
+        let mut shelves = self.shelves.lock();
+        if self.seats.lock().is_empty() {
+            shelves.clear();
         }
     }
 }
