@@ -4,6 +4,7 @@
 pub mod api;
 pub mod bench;
 pub mod cli;
+pub mod clients;
 pub mod config;
 pub mod keeping;
 pub mod model;

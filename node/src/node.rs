@@ -424,12 +424,13 @@ impl Node {
 }
 
 impl Node {
-    /// Waits until every link has said farewell.
+    /// Waits until every link and every client of documents has said farewell.
     async fn links_ended(&self) {
-        let links = &self.api.peering.accepted;
-        links.close();
-        if tokio::time::timeout(FAREWELL, links.wait()).await.is_err() {
-            tracing::warn!("links to nodes did not end in time");
+        for links in [&self.api.peering.accepted, &self.api.clients.connections] {
+            links.close();
+            if tokio::time::timeout(FAREWELL, links.wait()).await.is_err() {
+                tracing::warn!("links to nodes or clients did not end in time");
+            }
         }
     }
 

@@ -234,11 +234,26 @@ impl<S: Signer> Catalogue<S> {
         (signed.collect(), rest)
     }
 
+    /// The documents that there are, one per topic: also those that nobody has
+    /// written to.
+    pub fn documents(&self) -> impl Iterator<Item = DocumentId> + '_ {
+        Topic::ALL.into_iter().map(|topic| DocumentId {
+            topic,
+            epoch: self.documents.get(&topic).map_or(EPOCH, |it| it.epoch),
+        })
+    }
+
+    /// Which changes of a document count, durably; `None` before the first.
+    #[must_use]
+    pub fn counted(&self, document: DocumentId) -> Option<&Intake> {
+        let shelf = self.documents.get(&document.topic)?;
+        (shelf.epoch == document.epoch).then_some(&shelf.intake)
+    }
+
     /// The durable changes of a document.
     #[must_use]
     pub fn history(&self, document: DocumentId) -> Option<&History<Voucher>> {
-        let shelf = self.documents.get(&document.topic)?;
-        (shelf.epoch == document.epoch).then(|| shelf.intake.history())
+        self.counted(document).map(Intake::history)
     }
 
     /// Finds out which changes of a peer are news.

@@ -23,7 +23,6 @@ mod tests;
 use std::{
     collections::{BTreeMap, BTreeSet},
     panic::{AssertUnwindSafe, catch_unwind},
-    slice,
     sync::Arc,
 };
 
@@ -143,6 +142,11 @@ impl Document {
         };
         document.rebuild()?;
         Ok(document)
+    }
+
+    /// What Automerge made of the changes that are not spoilt.
+    pub(crate) fn into_automerge(self) -> Automerge {
+        self.doc
     }
 
     /// What it is about.
@@ -349,10 +353,10 @@ impl Document {
             let empty = || skeleton.document.clone();
             let one_by_one = || {
                 sound.iter().try_fold(empty(), |document, change| {
-                    applied(document, slice::from_ref(change)).ok_or(change.hash())
+                    applied(document, [change.change()]).ok_or(change.hash())
                 })
             };
-            match applied(empty(), &sound).map_or_else(one_by_one, Ok) {
+            match applied(empty(), sound.iter().map(|it| it.change())).map_or_else(one_by_one, Ok) {
                 Ok(document) => {
                     self.doc = document.with_actor(author);
                     return Ok(());
@@ -387,6 +391,16 @@ impl Document {
             Some((value, _)) => value.into_string().ok(),
             None => None,
         })
+    }
+
+    /// Whether an entry reads as somebody else wrote it last, or another run of
+    /// this node.
+    pub(crate) fn is_anothers(&self, key: &str) -> bool {
+        let found = self.doc.get(&self.buckets[bucket_of(key)], key);
+        match found {
+            Ok(Some((_, ObjId::Id(_, actor, _)))) => actor != *self.doc.get_actor(),
+            _ => false,
+        }
     }
 
     /// All entries that are texts, by key.
@@ -424,8 +438,11 @@ impl Document {
 }
 
 /// A document with more changes; `None` when Automerge refuses them or panics.
-fn applied(mut document: Automerge, changes: &[&Checked]) -> Option<Automerge> {
-    let changes: Vec<_> = changes.iter().map(|it| it.change().clone()).collect();
+pub(crate) fn applied<'a>(
+    mut document: Automerge,
+    changes: impl IntoIterator<Item = &'a Change>,
+) -> Option<Automerge> {
+    let changes: Vec<_> = changes.into_iter().cloned().collect();
     catch_unwind(AssertUnwindSafe(move || {
         document.apply_changes(changes).ok()?;
         Some(document)

@@ -75,6 +75,15 @@ impl Intake {
         }
     }
 
+    /// Of a document of which these changes count, and which nobody writes
+    /// here.
+    pub(crate) fn of(history: History<Voucher>) -> Self {
+        Self {
+            history,
+            ..Self::default()
+        }
+    }
+
     /// A run begins: who writes here from now on.
     pub fn begin(&mut self, owner: Owner) {
         let actor = owner.actor();

@@ -133,9 +133,20 @@ fn chunks_other_than_plain_and_compressed_changes_end_the_session() {
 fn bombs_do_not_go_off() {
     let bomb = compressed(&vec![0; 64 << 20]);
     assert!(bomb.len() < 80_000);
-    let read = chunk::read(&bomb).unwrap();
+    let read = chunk::read(&bomb, usize::MAX).unwrap();
     assert_eq!(read.changes.len(), 0);
     assert_eq!(read.too_long, [CHANGE_BYTES_MAX + 1]);
+    // One that is within bounds, sent five hundred times at once.
+    let mut document = genesis().with_actor(ActorId::from([1; 16]));
+    document
+        .transact::<_, _, AutomergeError>(|tx| tx.put(ROOT, "k", "x".repeat(40_000)))
+        .unwrap();
+    let large = document.get_last_local_change().unwrap();
+    let large = compressed(contents(large.raw_bytes()));
+    refused!(
+        |it| send(it, message_of(&vec![large; 500])),
+        Violation::Chunk(ChunkError::Unfolded(_))
+    );
 
     // No parents, an actor, number 1, operation 1, time 0, no message, no
     // other actors, and columns with a run each.
@@ -163,13 +174,13 @@ fn bombs_do_not_go_off() {
     // A run's length is signed, so 0x3f is the last byte of a positive one.
     let endless = [0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x02];
     assert_eq!(
-        chunk::read(&operations(&endless, &[1, b'k'])).unwrap_err(),
+        chunk::read(&operations(&endless, &[1, b'k']), usize::MAX).unwrap_err(),
         ChunkError::Change(FormError::Columns(ColumnError::Operations))
     );
     let mut long_key = vec![0xc8, 0xdf, 0x02]; // 45,000
     long_key.extend(vec![b'k'; 45_000]);
     assert_eq!(
-        chunk::read(&operations(&[0xe4, 0x00], &long_key)).unwrap_err(),
+        chunk::read(&operations(&[0xe4, 0x00], &long_key), usize::MAX).unwrap_err(),
         ChunkError::Change(FormError::Columns(ColumnError::Text))
     );
 }

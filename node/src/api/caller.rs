@@ -12,10 +12,10 @@ use axum::{
     middleware::Next,
     response::{IntoResponse, Response},
 };
-use vsm_core::{MessageId, Name, Text};
+use vsm_core::{Digest, MessageId, Name, Text};
 
 use super::{
-    Shared,
+    Api, Shared,
     problem::{Kind, Problem},
 };
 use crate::{
@@ -30,6 +30,8 @@ pub const CORRELATION: HeaderName = HeaderName::from_static("x-correlation-id");
 #[derive(Clone, Debug)]
 pub struct Caller {
     principal: Result<Principal, Unknown>,
+    /// The digest of its token, if it needed one.
+    token: Option<Digest>,
     /// What the call belongs to.
     pub correlation: MessageId,
     /// The client's `traceparent`, when it sent one.
@@ -74,6 +76,18 @@ impl Caller {
 }
 
 impl Caller {
+    /// What says, as long as a connection lasts, whether its principal may
+    /// still be there.
+    ///
+    /// # Errors
+    /// 401 without a principal.
+    pub(crate) fn pass(&self) -> Result<Pass, Problem> {
+        Ok(Pass {
+            principal: self.known()?.clone(),
+            token: self.token,
+        })
+    }
+
     /// The metadata of what the caller sends: what it gave, and the trace that
     /// it is part of.
     #[must_use]
@@ -85,6 +99,25 @@ impl Caller {
             metadata.push((name, Text::cut(trace)));
         }
         metadata
+    }
+}
+
+/// A principal on a connection that outlives the request that it began as.
+#[derive(Clone, Debug)]
+pub(crate) struct Pass {
+    /// Who it is.
+    pub(crate) principal: Principal,
+    token: Option<Digest>,
+}
+
+impl Pass {
+    /// Whether the token is still known, has not expired, and is for the same.
+    pub(crate) fn is_good(&self, api: &Api) -> bool {
+        let Some(token) = &self.token else {
+            return true;
+        };
+        let known = api.tokens.read().holder(token, wall_clock());
+        known.is_some_and(|it| it == self.principal)
     }
 }
 
@@ -114,8 +147,10 @@ pub async fn identify(State(api): State<Shared>, mut request: Request, next: Nex
         .as_deref()
         .and_then(trace)
         .unwrap_or_else(draw_id);
+    let token = token(request.headers(), request.uri());
     let caller = Caller {
-        principal: principal(&api, request.headers(), request.uri()),
+        principal: principal(&api, token),
+        token: token.map(|token| Digest::of(token.as_bytes())),
         correlation,
         traceparent: traceparent.clone(),
     };
@@ -144,7 +179,7 @@ pub async fn identify(State(api): State<Shared>, mut request: Request, next: Nex
     response
 }
 
-fn principal(api: &Shared, headers: &HeaderMap, uri: &Uri) -> Result<Principal, Unknown> {
+fn token<'a>(headers: &'a HeaderMap, uri: &'a Uri) -> Option<&'a str> {
     let bearer = headers
         .get(header::AUTHORIZATION)
         .and_then(|value| value.to_str().ok())
@@ -155,11 +190,14 @@ fn principal(api: &Shared, headers: &HeaderMap, uri: &Uri) -> Result<Principal, 
                 .then_some(token.trim())
         });
     // Tokens have letters, digits and '_' only: nothing is percent-encoded.
-    let token = bearer.or_else(|| {
+    bearer.or_else(|| {
         uri.query()?
             .split('&')
             .find_map(|pair| pair.strip_prefix("token="))
-    });
+    })
+}
+
+fn principal(api: &Shared, token: Option<&str>) -> Result<Principal, Unknown> {
     match token {
         Some(token) => api
             .tokens

@@ -84,6 +84,36 @@ fn text(api: &Shared) -> String {
     ] {
         family(name, "counter", help, &load(it));
     }
+    let clients = &api.clients.counters;
+    for (name, help, it) in [
+        (
+            "vsm_sync_frames_received_total",
+            "Frames that Automerge clients sent.",
+            &clients.frames_received,
+        ),
+        (
+            "vsm_sync_frames_sent_total",
+            "Frames that Automerge clients were sent.",
+            &clients.frames_sent,
+        ),
+        (
+            "vsm_sync_changes_total",
+            "Changes of Automerge clients that were logged.",
+            &clients.changes,
+        ),
+        (
+            "vsm_sync_refused_total",
+            "Changes and messages of Automerge clients that were dropped.",
+            &clients.refused,
+        ),
+        (
+            "vsm_sync_violations_total",
+            "Connections of Automerge clients that were closed for what came over them.",
+            &clients.violations,
+        ),
+    ] {
+        family(name, "counter", help, &load(it));
+    }
     let watermark = shared.durable.now();
     let log = api.handle.log();
     let units = u64::try_from(shared.hub.units_connected()).unwrap_or(u64::MAX);
@@ -100,6 +130,11 @@ fn text(api: &Shared) -> String {
             u64::from(watermark.poisoned),
         ),
         ("vsm_units_connected", "Units with a line.", units),
+        (
+            "vsm_sync_clients",
+            "Automerge clients that are connected.",
+            api.clients.connected() as u64,
+        ),
     ] {
         family(name, "gauge", help, &one(value));
     }

@@ -14,6 +14,7 @@ pub mod body;
 pub mod caller;
 pub mod claims;
 pub mod cluster;
+pub mod documents;
 pub mod health;
 pub mod log;
 pub mod maintenance;
@@ -53,6 +54,7 @@ use self::{
     problem::{Kind, Problem},
 };
 use crate::{
+    clients::Clients,
     config::Config,
     peering::Peering,
     runtime::Handle,
@@ -74,6 +76,8 @@ pub struct Api {
     pub transport: Transport,
     /// Links to other nodes.
     pub peering: Peering,
+    /// Automerge clients.
+    pub clients: Clients,
     /// Nodes that may be let in at this moment.
     pub joins: Semaphore,
     /// The key of request digests, derived from it.
@@ -112,6 +116,7 @@ impl Api {
             requests: permits(config.api.requests_max),
             unit_lines: permits(config.units.connections_max),
             streams: Arc::new(permits(config.api.streams_max)),
+            clients: Clients::new(&handle, &config, &transport),
             handle,
             config,
             tokens: RwLock::new(tokens),
@@ -162,6 +167,8 @@ pub fn router(api: Shared) -> Router {
         .route("/v1/cluster/revocations", get(cluster::revocations))
         .route(crate::peering::PATH, get(peers::connect))
         .route("/v1/peers", get(peers::list))
+        .route("/v1/documents", get(documents::list))
+        .route("/v1/sync", get(documents::connect))
         .route("/v1/stream", get(stream::connect))
         .route("/v1/unit", get(crate::unit::socket::connect))
         .fallback(nowhere)

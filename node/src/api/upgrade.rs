@@ -35,3 +35,16 @@ impl FromRequestParts<Shared> for Upgrade {
         })))
     }
 }
+
+/// Whether a message was not read because it is longer than it may be.
+pub(crate) fn is_too_long(error: &axum::Error) -> bool {
+    use tokio_tungstenite::tungstenite::Error;
+    let mut source = std::error::Error::source(error);
+    while let Some(it) = source {
+        if matches!(it.downcast_ref::<Error>(), Some(Error::Capacity(_))) {
+            return true;
+        }
+        source = it.source();
+    }
+    false
+}

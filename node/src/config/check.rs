@@ -17,6 +17,7 @@ const BOUNDS: &[(&str, u64, u64)] = &[
     ("api.connections_max", 1, 1_000_000),
     ("api.requests_max", 1, 1_000_000),
     ("api.streams_max", 1, 100_000),
+    ("api.sync_clients_max", 1, 100_000),
     ("api.wait_max_ms", 1, 86_400_000),
     ("api.answer_ms", 100, 600_000),
     ("api.read_ms", 100, 600_000),

@@ -76,14 +76,16 @@ pub struct ApiSection {
     pub requests_max: u32,
     /// How many followers of the log there may be.
     pub streams_max: u32,
+    /// How many Automerge clients there may be.
+    pub sync_clients_max: u32,
     /// The longest `?wait=`, in milliseconds.
     pub wait_max_ms: u64,
     /// How long a request waits for room and for its answer, in milliseconds.
     pub answer_ms: u64,
     /// How long a client has to send a request's head or body, in milliseconds.
     pub read_ms: u64,
-    /// A follower of the log, or a unit, that takes nothing for so long is
-    /// disconnected, in milliseconds.
+    /// A follower of the log, a unit or an Automerge client that takes nothing
+    /// for so long is disconnected, in milliseconds.
     pub slow_reader_ms: u64,
     /// How many messages from outside may be under way.
     pub credits: u32,
@@ -100,6 +102,7 @@ impl Default for ApiSection {
             connections_max: 10_000,
             requests_max: 4_096,
             streams_max: 256,
+            sync_clients_max: 256,
             wait_max_ms: 300_000,
             answer_ms: 10_000,
             read_ms: 30_000,

@@ -71,6 +71,9 @@ impl Peering {
                 .map(|(node, at)| News::Relayed(node, at)),
         ) {
             // Without links nobody listens.
+            if matches!(news, News::Changes(_)) {
+                self.grown.send_modify(|times| *times += 1);
+            }
             let _ = self.news.send(news);
         }
     }

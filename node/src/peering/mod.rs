@@ -22,6 +22,7 @@ mod link;
 mod outbox;
 mod pages;
 mod roster;
+mod vouch;
 mod wire;
 
 use std::{
@@ -104,6 +105,8 @@ pub struct Peering {
     /// How far this log has got with each node's messages, durable or not, and
     /// which link to the node may append more.
     appended: tokio::sync::Mutex<BTreeMap<Name, Holder>>,
+    /// How often changes came to count.
+    grown: watch::Sender<u64>,
     /// Changes that are on their way to the log, by the digest of their bytes:
     /// several peers send the same ones.
     logging: Mutex<BTreeSet<Digest>>,
@@ -171,6 +174,7 @@ impl Peering {
             members: Mutex::new(members),
             news,
             appended: tokio::sync::Mutex::default(),
+            grown: watch::Sender::new(0),
             logging: Mutex::default(),
             roster: Roster::new(node),
             accepted: TaskTracker::new(),

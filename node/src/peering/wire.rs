@@ -111,10 +111,12 @@ impl Wire {
         tokio::spawn(async move {
             while let Some(frame) = waiting.recv().await {
                 let length = frame.len();
-                match timeout(patience, writing.send(frame)).await {
-                    Ok(Ok(())) if written.send(length).is_ok() || !waiting.is_empty() => {}
-                    _ => break,
-                }
+                // One that failed must not be used again, not even to close.
+                let Ok(Ok(())) = timeout(patience, writing.send(frame)).await else {
+                    return;
+                };
+                // What was said before the link ended is still written.
+                let _ = written.send(length);
             }
             let _ = timeout(FAREWELL, writing.close()).await;
         });

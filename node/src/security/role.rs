@@ -27,7 +27,7 @@ pub enum Action {
     Submit,
     /// Read everybody's operations, and cancel them.
     ReadOperations,
-    /// Read units and subsystems.
+    /// Read units, subsystems and shared documents.
     ReadSystems,
     /// Suspend and resume units.
     ControlUnits,
@@ -39,6 +39,8 @@ pub enum Action {
     SendMessages,
     /// Send messages as a subsystem.
     SpeakAsSystem,
+    /// Change shared documents.
+    WriteDocuments,
     /// Read and follow the log.
     ReadLog,
     /// Remove bodies, drop old records, back the log up.
@@ -98,12 +100,13 @@ impl Action {
         match self {
             Self::Submit => "submit operations",
             Self::ReadOperations => "read operations",
-            Self::ReadSystems => "read units and subsystems",
+            Self::ReadSystems => "read units, subsystems and shared documents",
             Self::ControlUnits => "suspend and resume units",
             Self::BeUnit => "connect as a unit",
             Self::Signal => "tell signals",
             Self::SendMessages => "send messages",
             Self::SpeakAsSystem => "speak as a subsystem",
+            Self::WriteDocuments => "change shared documents",
             Self::ReadLog => "read the log",
             Self::KeepLog => "redact, prune or back up the log",
             Self::ReadMetrics => "read metrics and status",
@@ -149,6 +152,7 @@ mod tests {
             Action::BeUnit,
             Action::Signal,
             Action::SendMessages,
+            Action::WriteDocuments,
         ] {
             assert!(!Role::Auditor.may(action), "{action:?}");
         }

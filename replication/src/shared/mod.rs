@@ -158,10 +158,11 @@ impl Shared {
             .filter(|document| document.topic().owner() == record.message.from.role)
             .and_then(|document| {
                 let value = update.value.as_deref();
+                let theirs = document.is_anothers(&update.key);
                 let made = document.set(&update.key, value, record.time).ok()?;
-                Some((document.topic(), document.epoch(), made))
+                Some((document.topic(), document.epoch(), made, theirs))
             });
-        let Some((topic, epoch, made)) = changed else {
+        let Some((topic, epoch, made, theirs)) = changed else {
             self.counts.updates_refused += 1;
             return;
         };
@@ -175,6 +176,17 @@ impl Shared {
             author: None,
         };
         out.send(Role::Node, change);
+        // The view of what this replaces may have been on its way to the owner
+        // when it wrote; it must not be the last that the owner hears.
+        if theirs && self.hosted.contains(&topic.owner()) {
+            let view = View {
+                topic: update.topic.clone(),
+                key: update.key.clone(),
+                value: update.value.clone(),
+                author: self.owner.as_ref().map(|owner| owner.node.clone()),
+            };
+            out.send(topic.owner(), view);
+        }
         self.tell(record, topic, made.received, out);
     }
 

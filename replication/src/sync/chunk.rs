@@ -32,6 +32,9 @@ pub enum ChunkError {
     /// Not what DEFLATE makes.
     #[error("a compressed change can't be inflated")]
     Inflate,
+    /// Together they are too long.
+    #[error("changes that are sent together unfold to more than {0} bytes; send fewer at a time")]
+    Unfolded(usize),
     /// It is no change.
     #[error(transparent)]
     Change(#[from] FormError),
@@ -44,20 +47,33 @@ pub struct Read {
     pub changes: Vec<Checked>,
     /// The bytes of those that were merely too long, as far as counted.
     pub too_long: Vec<usize>,
+    /// What all of them unfolded to.
+    pub bytes: usize,
 }
 
-/// Reads the changes of an item.
+/// Reads the changes of an item, which may unfold to `bytes_max`.
 ///
 /// # Errors
-/// At the first chunk that is no change; none is given out then.
-pub fn read(item: &[u8]) -> Result<Read, ChunkError> {
+/// At the first chunk that is no change, or one too many; none is given out
+/// then.
+pub fn read(item: &[u8], bytes_max: usize) -> Result<Read, ChunkError> {
     let mut read = Read::default();
     let mut reader = Reader::new(item);
     while !reader.is_empty() {
-        match next(&mut reader) {
-            Ok(change) => read.changes.push(change),
-            Err(ChunkError::Change(FormError::Length(length))) => read.too_long.push(length),
+        read.bytes += match next(&mut reader) {
+            Ok(change) => {
+                let length = change.bytes().len();
+                read.changes.push(change);
+                length
+            }
+            Err(ChunkError::Change(FormError::Length(length))) => {
+                read.too_long.push(length);
+                length
+            }
             Err(error) => return Err(error),
+        };
+        if read.bytes > bytes_max {
+            return Err(ChunkError::Unfolded(bytes_max));
         }
     }
     Ok(read)

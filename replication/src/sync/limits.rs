@@ -7,6 +7,9 @@ pub struct Limits {
     /// The most bytes of an incoming frame. The transport should refuse
     /// longer messages itself, before it has read them.
     pub frame_bytes_max: usize,
+    /// The most bytes that the changes of one message may unfold to. A few
+    /// bytes can stand for a thousand times as many.
+    pub unfolded_bytes_max: usize,
     /// How long a connection may take to say `join`.
     pub join_micros_max: u64,
     /// Documents that one session may have open.
@@ -37,6 +40,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             frame_bytes_max: 4 << 20,
+            unfolded_bytes_max: 16 << 20,
             join_micros_max: 10_000_000,
             documents_max: 64,
             held_changes_max: 4_096,

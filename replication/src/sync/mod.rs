@@ -39,6 +39,7 @@ pub mod message;
 pub mod places;
 mod rate;
 pub mod session;
+pub mod shelf;
 pub mod trial;
 pub mod violation;
 
@@ -50,5 +51,6 @@ pub use limits::Limits;
 pub use memory::MemoryLibrary;
 pub use places::Places;
 pub use session::Session;
+pub use shelf::Shelf;
 pub use trial::Trial;
 pub use violation::{Refusal, Violation};

@@ -251,7 +251,7 @@ impl Session {
             }
             Vec::new()
         } else {
-            read_changes(&message, &name, out)?
+            read_changes(&message, &name, &self.limits, out)?
         };
         let Some(history) = library.history(&id) else {
             return Ok(());
@@ -405,11 +405,14 @@ impl Session {
 fn read_changes(
     message: &SyncMessage<'_>,
     name: &str,
+    limits: &Limits,
     out: &mut Vec<Output>,
 ) -> Result<Vec<Checked>, Violation> {
     let mut changes = Vec::new();
+    let mut room = limits.unfolded_bytes_max;
     for item in &message.chunks {
-        let read = chunk::read(item)?;
+        let read = chunk::read(item, room)?;
+        room -= read.bytes;
         changes.extend(read.changes);
         out.extend(read.too_long.into_iter().map(|length| Output::Refused {
             document: name.into(),

@@ -40,6 +40,13 @@ impl Trial {
         Ok(())
     }
 
+    /// Whether there is a fork that has what changes build on.
+    #[must_use]
+    pub fn is_ready_for(&self, changes: &[Checked]) -> bool {
+        let fork = self.fork.as_ref();
+        fork.is_some_and(|fork| holds_parents(fork, changes))
+    }
+
     /// Tells the fork of a change that the document took in, so that it need
     /// not be made anew for what builds on it.
     pub fn follow(&mut self, change: &Checked) {

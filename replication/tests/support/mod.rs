@@ -4,20 +4,22 @@
 #![allow(
     dead_code,
     unreachable_pub,
+    unused_imports,
     clippy::unwrap_used,
     reason = "shared by test files, each of which uses a part"
 )]
 
 pub mod bytes;
+mod frames;
+
+pub use frames::{Client, field, frame, join_frame, text};
 
 use std::collections::VecDeque;
 
 use automerge::{
     ActorId, Automerge, AutomergeError, ChangeHash, ROOT, ReadDoc as _,
-    sync::{Message, State, SyncDoc as _},
     transaction::Transactable as _,
 };
-use ciborium::Value;
 use vsm_core::Timestamp;
 use vsm_replication::sync::{
     Access, DocumentId, Identity, Input, Limits, MemoryLibrary, Output, Refusal, Session,
@@ -34,46 +36,8 @@ pub fn identity() -> Identity {
     }
 }
 
-pub fn frame(fields: &[(&str, Value)]) -> Vec<u8> {
-    let map = fields
-        .iter()
-        .map(|(name, value)| (Value::from(*name), value.clone()))
-        .collect();
-    let mut bytes = Vec::new();
-    ciborium::into_writer(&Value::Map(map), &mut bytes).unwrap();
-    bytes
-}
-
-pub fn field(frame: &[u8], name: &str) -> Option<Value> {
-    let value: Value = ciborium::from_reader(frame).unwrap();
-    let map = value.into_map().unwrap();
-    map.into_iter()
-        .find(|(key, _)| key.as_text() == Some(name))
-        .map(|(_, value)| value)
-}
-
-pub fn text(frame: &[u8], name: &str) -> String {
-    field(frame, name)
-        .and_then(|it| it.into_text().ok())
-        .unwrap_or_default()
-}
-
-pub fn join_frame(sender: &str) -> Vec<u8> {
-    frame(&[
-        ("type", "join".into()),
-        ("senderId", sender.into()),
-        ("supportedProtocolVersions", Value::Array(vec!["1".into()])),
-    ])
-}
-
 pub fn sync_frame(sender: &str, document: &str, data: Vec<u8>) -> Vec<u8> {
-    frame(&[
-        ("type", "sync".into()),
-        ("senderId", sender.into()),
-        ("targetId", SERVER.into()),
-        ("documentId", document.into()),
-        ("data", Value::Bytes(data)),
-    ])
+    frames::sync_frame(sender, SERVER, document, data)
 }
 
 /// A document with a map, a text and a counter.
@@ -224,52 +188,10 @@ impl Server {
     }
 }
 
-/// A client made of Automerge alone.
-pub struct Client {
-    pub name: String,
-    pub document: Automerge,
-    pub state: State,
-    pub outbox: VecDeque<Vec<u8>>,
-}
-
 impl Client {
     pub fn new(place: usize) -> Self {
         let actor = ActorId::from([u8::try_from(place).unwrap() + 1; 16]);
-        Self {
-            name: format!("client-{place}"),
-            document: Automerge::new().with_actor(actor),
-            state: State::new(),
-            outbox: VecDeque::new(),
-        }
-    }
-
-    /// A connection begins; what was agreed on before may be remembered.
-    pub fn connect(&mut self, remembers: bool) {
-        self.outbox.clear();
-        self.state = if remembers {
-            State::decode(&self.state.encode()).unwrap()
-        } else {
-            State::new()
-        };
-        self.generate();
-    }
-
-    pub fn generate(&mut self) {
-        if let Some(message) = self.document.generate_sync_message(&mut self.state) {
-            self.outbox
-                .push_back(sync_frame(&self.name, &ID.to_string(), message.encode()));
-        }
-    }
-
-    pub fn receive(&mut self, frame: &[u8]) {
-        assert_eq!(text(frame, "type"), "sync", "{:?}", field(frame, "message"));
-        let data = field(frame, "data").unwrap().into_bytes().unwrap();
-        let message = Message::decode(&data).unwrap();
-        assert_eq!(message.flags, None);
-        self.document
-            .receive_sync_message(&mut self.state, message)
-            .unwrap();
-        self.generate();
+        Self::of(&format!("client-{place}"), SERVER, &ID.to_string(), actor)
     }
 
     /// Edits, once it has the document.

@@ -36,7 +36,7 @@ use crate::{
         Answer, Shared, body,
         caller::Caller,
         problem::{Kind, Problem},
-        upgrade::Upgrade,
+        upgrade::{Upgrade, is_too_long},
     },
     runtime::SendError,
     security::{Action, Principal},
@@ -178,18 +178,6 @@ async fn next_frame(
             Some(Ok(Message::Close(_)) | Err(_)) | None => return Err(Incoming::End(End::Lost)),
         }
     }
-}
-
-fn is_too_long(error: &axum::Error) -> bool {
-    use tokio_tungstenite::tungstenite::Error;
-    let mut source = std::error::Error::source(error);
-    while let Some(it) = source {
-        if matches!(it.downcast_ref::<Error>(), Some(Error::Capacity(_))) {
-            return true;
-        }
-        source = it.source();
-    }
-    false
 }
 
 async fn reject(
