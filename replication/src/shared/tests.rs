@@ -16,6 +16,8 @@ struct Node {
     name: Name,
     run: u8,
     seq: u64,
+    /// Whether the last update was told to its owner again.
+    echoed: bool,
 }
 
 impl Node {
@@ -25,6 +27,7 @@ impl Node {
             name: name.parse().unwrap(),
             run: 0,
             seq: 0,
+            echoed: false,
         };
         node.begin();
         node
@@ -70,9 +73,18 @@ impl Node {
             key: key.parse().unwrap(),
             value: (!value.is_empty()).then(|| value.parse().unwrap()),
         };
-        let emitted = self.say(from, Role::Shared, update);
-        assert!(emitted.len() <= 1);
-        emitted.into_iter().map(change_of).next()
+        let mut emitted = self.say(from, Role::Shared, update).into_iter();
+        let change = emitted.next().map(change_of);
+        // Over another's word, the owner hears its own again.
+        let written = (!value.is_empty()).then_some(value);
+        self.echoed = emitted.next().is_some_and(|echo| {
+            let view = view_of(&echo);
+            assert_eq!((&**view.0 as &str, view.1, view.2), (topic, key, written));
+            assert_eq!(author_of(&echo), Some(&*self.name));
+            true
+        });
+        assert_eq!(emitted.next(), None);
+        change
     }
 
     /// It, as another node logs it.
@@ -166,6 +178,22 @@ fn what_a_client_wrote_is_no_nodes() {
     let emitted = b.receive(&change);
     assert_eq!(view_of(&emitted[0]).1, key);
     assert_eq!(author_of(&emitted[0]), None);
+}
+
+/// The story: the owner writes while the view of another's word is on its way to
+/// it. The last that it hears is what the document says.
+#[test]
+fn who_writes_over_anothers_word_hears_its_own_again() {
+    let (mut a, mut b) = (Node::new("a"), Node::new("b"));
+    let theirs = a.update(Role::S5, "policy", "budget", "7").unwrap();
+    assert!(!a.echoed, "nobody else wrote there");
+    let theirs = a.signed(theirs);
+    let emitted = b.receive(&theirs);
+    assert_eq!(view_of(&emitted[0]).2, Some("7"));
+    b.update(Role::S5, "policy", "budget", "8").unwrap();
+    assert!(b.echoed);
+    b.update(Role::S5, "policy", "budget", "9").unwrap();
+    assert!(!b.echoed, "its own is there");
 }
 
 #[test]

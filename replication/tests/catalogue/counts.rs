@@ -176,7 +176,9 @@ proptest! {
                     if value > 200 {
                         *client = document_of(node, actor);
                     }
-                    let change = written(node, client, &key_name, &value.to_string());
+                    // Who writes what is there already changes nothing.
+                    let value = format!("{value}.{}", changes.len());
+                    let change = written(node, client, &key_name, &value);
                     node.receive(&message(&change));
                     changes.push(change);
                 }

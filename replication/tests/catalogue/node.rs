@@ -1,6 +1,9 @@
 //! A node: its log, the fold, the catalogue of it, and clients.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::{
+    cell::RefCell,
+    collections::{BTreeMap, BTreeSet, VecDeque},
+};
 
 use automerge::{Automerge, ROOT, ReadDoc, transaction::Transactable as _};
 use ed25519_dalek::SigningKey;
@@ -18,6 +21,7 @@ use vsm_replication::{
     Catalogue, SHARED, Topic,
     catalogue::message,
     peer::{CheckedChange, DocumentId, Have, SignedChange, Signer as _},
+    sync::Shelf,
 };
 
 pub(crate) const POLICY: DocumentId = DocumentId {
@@ -33,6 +37,8 @@ pub(crate) struct Node {
     pub(crate) log: Vec<Record>,
     pub(crate) machine: Machine,
     pub(crate) catalogue: Catalogue<SigningKey>,
+    /// What clients see.
+    shelf: RefCell<Shelf>,
     /// What the fold emitted and is not on the log yet.
     pub(crate) emitted: VecDeque<Message>,
 }
@@ -42,6 +48,7 @@ impl Node {
         let (name, key): (Name, _) = (name.parse().unwrap(), SigningKey::from_bytes(&[key; 32]));
         let mut node = Self {
             catalogue: Catalogue::new(name.clone(), key.clone()),
+            shelf: RefCell::new(Shelf::new(POLICY).unwrap()),
             machine: Machine::new(identity(), &SHARED),
             name,
             key,
@@ -190,6 +197,22 @@ impl Node {
         }
         let entries = self.machine.view()["documents"]["policy"]["entries"].clone();
         assert!(entries.is_object());
+        self.shows_clients_the_same();
+    }
+
+    fn shows_clients_the_same(&self) {
+        let counted = self.catalogue.counted(POLICY).unwrap();
+        let mut shelf = self.shelf.borrow_mut();
+        if let Some(lag) = shelf.lag(counted) {
+            shelf.extend(lag).unwrap();
+        }
+        assert!(shelf.lag(counted).is_none());
+        let (here, there) = (shelf.history(), counted.history());
+        assert_eq!(here.summary(), there.summary());
+        assert_eq!(here.heads(), there.heads());
+        assert!(counted.forked().iter().all(|it| shelf.has_forked(it)));
+        // From now on it has a copy of the document, and a fork.
+        shelf.probe(&[]).unwrap();
     }
 }
 
