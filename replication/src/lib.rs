@@ -20,7 +20,7 @@
 //! Two nodes exchange changes, relay messages and witness each other's logs in
 //! a [`peer::Session`].
 //!
-//! Not here yet: epochs and quotas.
+//! Not here yet: epochs.
 
 pub mod actor;
 pub mod catalogue;
