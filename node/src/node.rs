@@ -9,97 +9,35 @@
 //! # }
 //! ```
 
-use std::{
-    io,
-    net::SocketAddr,
-    path::{Path, PathBuf},
-    sync::Arc,
-    time::Duration,
-};
+mod error;
+mod signals;
+
+use std::{io, net::SocketAddr, path::Path, sync::Arc, time::Duration};
 
 use tokio::{net::TcpListener, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 use vsm_core::Seq;
 use vsm_store::{EventLog, OpenError, Options};
 
+pub use self::error::NodeError;
+pub(crate) use self::signals::asked_to_stop;
 use crate::{
     api::{self, Api},
     config::Config,
-    peering::{self, Peering, PeeringError},
-    runtime::{Handle, Hooks, Runtime, RuntimeOptions, SendError, StartError},
+    peering::{self, Peering},
+    runtime::{Handle, Hooks, Runtime, RuntimeOptions},
     security::{
-        KeyError, NodeKey, TokenError, Tokens, private_directory, renewal,
+        NodeKey, TokenError, Tokens, private_directory, renewal,
         tls::{MaterialError, Transport},
     },
     telemetry::{Telemetry, handler},
-    unit::{Unit, UnitError, local::Waiting},
+    unit::{Unit, local::Waiting},
 };
 
 /// How long a node that failed takes to tell its clients.
 const FAREWELL: Duration = Duration::from_secs(2);
 /// What units have to leave in, beyond the time to finish.
 const GRACE: Duration = Duration::from_secs(2);
-
-/// A node could not start.
-#[derive(Debug, thiserror::Error)]
-pub enum NodeError {
-    /// Somebody listens there already.
-    #[error(
-        "{0} is in use: another node or program listens there; stop it, or set api.listen (--listen)"
-    )]
-    PortInUse(SocketAddr),
-    /// The address can't be listened on.
-    #[error("can't listen on {address}: {source}")]
-    Listen {
-        /// Which address.
-        address: SocketAddr,
-        /// What the system said.
-        source: io::Error,
-    },
-    /// The data directory can't be made.
-    #[error("the data directory {}: {source}", path.display())]
-    Directory {
-        /// Which.
-        path: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
-    /// Another process has the log.
-    #[error(
-        "the data directory {} is in use by another process; stop it, or set node.data_dir (--data-dir)", .0.display()
-    )]
-    DataInUse(PathBuf),
-    /// The log can't be opened.
-    #[error("{0}")]
-    Log(#[source] OpenError),
-    /// The key can't be used.
-    #[error(transparent)]
-    Key(#[from] KeyError),
-    /// The tokens can't be used.
-    #[error(transparent)]
-    Tokens(#[from] TokenError),
-    /// The certificates can't be used.
-    #[error(transparent)]
-    Certificates(#[from] MaterialError),
-    /// The node can't share anything with others.
-    #[error(transparent)]
-    Peering(#[from] PeeringError),
-    /// The log takes nothing.
-    #[error(transparent)]
-    Send(#[from] SendError),
-    /// The runtime did not start.
-    #[error(transparent)]
-    Start(#[from] StartError),
-    /// A unit inside the process could not begin.
-    #[error(transparent)]
-    Unit(#[from] UnitError),
-    /// The node failed while it ran.
-    #[error("the node failed: {0}")]
-    Failed(String),
-    /// The process can't hear signals.
-    #[error("can't wait for signals: {0}")]
-    Signals(io::Error),
-}
 
 /// What a node is built from.
 #[derive(Default)]
@@ -447,38 +385,5 @@ impl Node {
             tracing::warn!("units did not leave in time");
             self.units.shutdown().await;
         }
-    }
-}
-
-/// Hears SIGTERM and SIGINT from now on; ends with which of them it was.
-pub(crate) fn asked_to_stop() -> io::Result<impl Future<Output = &'static str>> {
-    #[cfg(unix)]
-    {
-        use tokio::signal::unix::{SignalKind, signal};
-        let mut terminate = signal(SignalKind::terminate())?;
-        let mut interrupt = signal(SignalKind::interrupt())?;
-        Ok(async move {
-            let reason = tokio::select! {
-                _ = terminate.recv() => "SIGTERM",
-                _ = interrupt.recv() => "SIGINT",
-            };
-            // Whoever asks twice does not want to wait.
-            tokio::spawn(async move {
-                tokio::select! {
-                    _ = terminate.recv() => {}
-                    _ = interrupt.recv() => {}
-                }
-                eprintln!("asked twice: stopping at once; the next start recovers");
-                std::process::exit(1);
-            });
-            reason
-        })
-    }
-    #[cfg(not(unix))]
-    {
-        Ok(async {
-            let _ = tokio::signal::ctrl_c().await;
-            "interrupt"
-        })
     }
 }

@@ -35,6 +35,9 @@ use crate::{
     security::{identity::PeerRole, tls::Peer},
 };
 
+/// How often at most a checkpoint of a peer is kept.
+const WITNESS_EVERY: Duration = Duration::from_secs(10);
+
 /// A link to a node that dialed this one.
 pub(crate) async fn accept(api: Arc<Api>, socket: WebSocket, peer: Peer) {
     let wire = Wire::accepted(socket);
@@ -79,6 +82,7 @@ pub(super) async fn run(
         origin: None,
         tenure: 0,
         outbox: None,
+        witnessed: None,
         receipt: None,
         receipted: None,
         shown: BTreeSet::new(),
@@ -178,6 +182,8 @@ struct Link<'a> {
     tenure: u64,
     /// Where the messages for the peer go on.
     outbox: Option<Continuation>,
+    /// When a checkpoint of the peer was kept last.
+    witnessed: Option<Instant>,
     /// What the peer signed last to have, and what of that was logged when.
     receipt: Option<Receipt>,
     receipted: Option<(Receipt, Instant)>,
@@ -413,7 +419,13 @@ impl Link<'_> {
             Opinion::Verdict(verdict) => (verdict, false),
             Opinion::Gap => (Verdict::Consistent, true),
         };
-        if verdict == Verdict::Consistent {
+        // A peer could show one a millisecond. What is passed over here the next
+        // one that is kept extends as well.
+        let due = self
+            .witnessed
+            .is_none_or(|at| at.elapsed() >= WITNESS_EVERY);
+        if verdict == Verdict::Consistent && (due || gap) {
+            self.witnessed = Some(Instant::now());
             self.peering.witnessed(&self.node, &question.new, gap).await;
         }
         self.handle(Input::CheckpointVerdict(verdict));

@@ -120,6 +120,14 @@ impl Handle {
         for (message, body) in &messages {
             self.check(message, body.as_ref())?;
         }
+        self.append(messages).await
+    }
+
+    /// Appends and delivers messages that may be, once there is room.
+    async fn append(
+        &self,
+        messages: Vec<(Message, Option<bytes::Bytes>)>,
+    ) -> Result<Span, SendError> {
         let credit = self
             .shared
             .credits
@@ -148,26 +156,9 @@ impl Handle {
     /// # Errors
     /// When the log or the node has stopped. Nothing was delivered then.
     pub(crate) async fn relay(&self, messages: Vec<Message>) -> Result<Span, SendError> {
-        let credit = self
-            .shared
-            .credits
-            .take(messages.len())
-            .await
-            .ok_or(SendError::Closing)?;
-        self.shared.room().await;
         let hosting = self.shared.bus.hosting();
-        let mut outgoing = messages
-            .into_iter()
-            .map(|message| Outgoing {
-                message: hosting.settle(message),
-                body: None,
-                credit: Some(credit.clone()),
-            })
-            .collect();
-        self.shared
-            .bus
-            .publish(&mut outgoing)?
-            .ok_or(SendError::Closing)
+        let settled = messages.into_iter().map(|it| (hosting.settle(it), None));
+        self.append(settled.collect()).await
     }
 
     fn check(&self, message: &Message, body: Option<&bytes::Bytes>) -> Result<(), SendError> {

@@ -26,6 +26,7 @@ pub mod mailbox;
 pub mod options;
 pub mod quarantine;
 pub mod recovery;
+mod refusals;
 pub mod root;
 pub mod snapshots;
 pub mod supervisor;
@@ -59,6 +60,7 @@ use self::{
     hub::Hub,
     mailbox::Mailbox,
     quarantine::Quarantine,
+    refusals::Refusals,
 };
 pub use self::{
     feed::Feed,
@@ -133,17 +135,6 @@ pub struct Shared {
     room: Notify,
 }
 
-#[derive(Default)]
-struct Refusals {
-    window_began: Timestamp,
-    recorded: u64,
-    unrecorded: u64,
-}
-
-/// How many refusals of messages from outside are recorded in a second; the
-/// others are counted by the next that is.
-const REFUSALS_PER_SECOND: u64 = 100;
-
 impl Shared {
     /// Publishes a message that the node itself causes, without a credit.
     fn publish_own(&self, root: Root) -> Result<Receipt, SendError> {
@@ -174,20 +165,9 @@ impl Shared {
 
     /// Records the refusal of a message from outside, at a limited rate.
     fn record_refusal(&self, message: Message, refusal: &vsm_core::Refusal) {
-        let now = wall_clock();
-        let unrecorded = {
-            let mut refusals = self.refusals.lock();
-            if now.since(refusals.window_began).0 >= 1_000 {
-                refusals.window_began = now;
-                refusals.recorded = 0;
-            }
-            if refusals.recorded >= REFUSALS_PER_SECOND {
-                refusals.unrecorded += 1;
-                self.bus.count_refusal();
-                return;
-            }
-            refusals.recorded += 1;
-            std::mem::take(&mut refusals.unrecorded)
+        let Some(unrecorded) = self.refusals.lock().count(wall_clock()) else {
+            self.bus.count_refusal();
+            return;
         };
         let record = matrix::refused(message, refusal.reason(), unrecorded);
         let mut outgoing = vec![Outgoing {

@@ -4,7 +4,7 @@
 use std::time::{Duration, Instant};
 
 use vsm_core::{Role, Seq, payload::sharing::Receipted};
-use vsm_replication::peer::{Alarm, Cursor, Input, Position, Refusal, RelayBatch};
+use vsm_replication::peer::{Alarm, Cursor, Input, Position, Receipt, Refusal, RelayBatch};
 
 use super::{
     super::{
@@ -71,12 +71,19 @@ impl Link<'_> {
         }
     }
 
+    /// Whether the log has this receipt from before.
+    fn is_kept(&self, receipt: &Receipt) -> bool {
+        let members = self.peering.members.lock();
+        let kept = members.receipt(&self.node, receipt.origin);
+        kept.is_some_and(|kept| kept.upto == receipt.upto)
+    }
+
     /// Keeps what the peer signed to have. It signs as often as its disk syncs;
     /// one a second is evidence enough.
     pub(super) async fn keep_receipt(&mut self, now: bool) {
         let Some(receipt) = &self.receipt else { return };
         let due = match &self.receipted {
-            None => receipt.upto.seq > Seq(0),
+            None => receipt.upto.seq > Seq(0) && !self.is_kept(receipt),
             Some((last, at)) => last.upto != receipt.upto && (now || at.elapsed() >= RECEIPT_EVERY),
         };
         if due {
