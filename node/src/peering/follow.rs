@@ -54,7 +54,13 @@ impl Peering {
             let Payload::Sharing(Sharing::Change(change)) = &record.message.payload else {
                 continue;
             };
-            counted.extend(self.catalogue.lock().follow(record));
+            let new = self.catalogue.lock().follow(record);
+            let mut seen = self.seen.lock();
+            for change in &new {
+                seen.insert(Digest::of(&change.bytes));
+            }
+            drop(seen);
+            counted.extend(new);
             // The catalogue knows it now, or the documents have refused it.
             self.logging.lock().remove(&Digest::of(&change.bytes));
         }

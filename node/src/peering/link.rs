@@ -17,8 +17,9 @@ use tokio::sync::{broadcast, mpsc};
 use tokio_util::sync::CancellationToken;
 use vsm_core::{Digest, LogId, Name, Text, Timestamp};
 use vsm_replication::peer::{
-    Authenticated, CheckedChange, Config, Connection, Directory, Hello, Input, Output, PublicKey,
-    Question, Receipt, Refusal, Session, Side, Standing, Summary, Verdict, frame::CERTIFICATES_MAX,
+    Authenticated, CheckedChange, Config, Connection, Directory, Hello, Input, Known, Output,
+    PublicKey, Question, Receipt, Refusal, Session, Side, Standing, Summary, Verdict,
+    frame::CERTIFICATES_MAX,
 };
 
 use super::{
@@ -50,7 +51,7 @@ pub(crate) async fn accept(api: Arc<Api>, socket: WebSocket, peer: Peer) {
 /// A link, from its first frame to its last. `Ok` when traffic began; else why
 /// it did not.
 pub(super) async fn run(
-    api: &Api,
+    api: &Arc<Api>,
     wire: Wire,
     side: Side,
     address: &str,
@@ -60,14 +61,15 @@ pub(super) async fn run(
     let patience = Duration::from_millis(api.config.api.slow_reader_ms);
     let (mut reading, frames, mut written) = wire.write(patience);
     let identity = peer.identity();
+    let knows = api.clone();
+    let config = Config {
+        known: Known::asking(move |digest| knows.peering.knows(digest)),
+        ..Config::default()
+    };
     let mut link = Link {
         api,
         peering,
-        session: Session::new(
-            Config::default(),
-            peering.identity.clone(),
-            peering.key.clone(),
-        ),
+        session: Session::new(config, peering.identity.clone(), peering.key.clone()),
         side,
         address,
         node: identity.node.clone(),

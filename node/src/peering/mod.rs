@@ -22,6 +22,7 @@ mod link;
 mod outbox;
 mod pages;
 mod roster;
+mod seen;
 mod vouch;
 mod wire;
 
@@ -53,6 +54,7 @@ use vsm_store::{
     note::{NoteError, NoteSigner},
 };
 
+use self::seen::Seen;
 pub(crate) use self::{dial::dial, follow::follow, link::accept};
 pub use self::{
     roster::{LinkView, Roster, Seed},
@@ -110,6 +112,8 @@ pub struct Peering {
     /// Changes that are on their way to the log, by the digest of their bytes:
     /// several peers send the same ones.
     logging: Mutex<BTreeSet<Digest>>,
+    /// Changes that came to count lately.
+    seen: Mutex<Seen>,
     /// The links.
     pub roster: Roster,
     /// Links that were dialed from elsewhere. They outlive the request that they
@@ -176,6 +180,7 @@ impl Peering {
             appended: tokio::sync::Mutex::default(),
             grown: watch::Sender::new(0),
             logging: Mutex::default(),
+            seen: Mutex::default(),
             roster: Roster::new(node),
             accepted: TaskTracker::new(),
             handle,
@@ -192,6 +197,11 @@ impl Peering {
     #[must_use]
     pub fn members(&self) -> Members {
         self.members.lock().clone()
+    }
+
+    /// Whether a change of these bytes counts here, or is on its way to the log.
+    fn knows(&self, digest: &Digest) -> bool {
+        self.logging.lock().contains(digest) || self.seen.lock().contains(digest)
     }
 
     /// Logs what is not known yet of checked changes. What turns out to be a

@@ -1,8 +1,14 @@
 //! A session's limits and times.
 
-use vsm_core::Millis;
+use std::{fmt, sync::Arc};
 
-use super::{changes::CHANGES_BYTES, frame::FRAME_BYTES_MAX, relay::IN_FLIGHT_MAX};
+use vsm_core::{Digest, Millis};
+
+use super::{
+    changes::{CHANGES_BYTES, SignedChange},
+    frame::FRAME_BYTES_MAX,
+    relay::IN_FLIGHT_MAX,
+};
 
 /// A session's limits and times. All of them are this side's own affair,
 /// except that a peer must hear something before *its* idle time is over.
@@ -29,6 +35,34 @@ pub struct Config {
     pub relays_in_flight_max: usize,
     /// The most bytes of relays under way.
     pub relay_bytes_in_flight_max: usize,
+    /// Which changes need not be looked at again.
+    pub known: Known,
+}
+
+/// Tells by the digest of a change's bytes whether the node has it, or is logging
+/// it: most changes come from several peers, and checking a signature costs more
+/// than all the rest. What it does not know is checked again, and does no harm.
+#[derive(Clone, Default)]
+pub struct Known(Option<Arc<Asking>>);
+
+type Asking = dyn Fn(&Digest) -> bool + Send + Sync;
+
+impl Known {
+    /// Asks `knows`.
+    pub fn asking(knows: impl Fn(&Digest) -> bool + Send + Sync + 'static) -> Self {
+        Self(Some(Arc::new(knows)))
+    }
+
+    pub(super) fn has(&self, change: &SignedChange) -> bool {
+        let knows = |it: &Arc<Asking>| it(&Digest::of(&change.bytes));
+        self.0.as_ref().is_some_and(knows)
+    }
+}
+
+impl fmt::Debug for Known {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Known")
+    }
 }
 
 const _: () = assert!(CHANGES_BYTES * 2 < FRAME_BYTES_MAX);
@@ -46,6 +80,7 @@ impl Default for Config {
             transport_bytes_max: 1 << 20,
             relays_in_flight_max: IN_FLIGHT_MAX / 2,
             relay_bytes_in_flight_max: 4 << 20,
+            known: Known::default(),
         }
     }
 }

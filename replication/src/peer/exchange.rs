@@ -112,7 +112,7 @@ impl Exchange {
     /// The peer sent changes.
     pub(super) fn came<S: Signer>(
         &mut self,
-        changes: Vec<SignedChange>,
+        mut changes: Vec<SignedChange>,
         peer: &Hello,
         desk: &mut Desk<'_, S>,
     ) -> Result<(), Ending> {
@@ -120,6 +120,13 @@ impl Exchange {
         if count > max {
             return Err(Refusal::TooMany { what, count, max }.into());
         }
+        changes.retain(|change| {
+            let known = desk.config.known.has(change);
+            if known {
+                self.recent.passed_over(change);
+            }
+            !known
+        });
         let own = (&desk.identity.node, desk.signer.public_key());
         let checked = check_all(changes, own, (&peer.node, peer.key), desk.directory);
         // One that is bad discredits the frame: nothing of it counts.

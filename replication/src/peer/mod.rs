@@ -62,7 +62,7 @@ pub use alarm::Alarm;
 pub use backoff::Backoff;
 pub use catch_up::LogPage;
 pub use changes::{CheckedChange, DocumentId, SignedChange};
-pub use config::Config;
+pub use config::{Config, Known};
 pub use exchanged::{Connection, Input, Output, Standing};
 pub use frame::{FRAME_BYTES_MAX, Frame, Greeting, SUBPROTOCOL};
 pub use hello::{Authenticated, Directory, Hello, Identity, Member, Side};

@@ -17,6 +17,9 @@ const CHANGES_MAX: usize = 1_024;
 /// The most bytes that they have together.
 const BYTES_MAX: usize = 1 << 20;
 
+/// The most changes that were known already of which that is remembered.
+const PASSED_OVER_MAX: usize = 16_384;
+
 type Key = (DocumentId, Actor, u64);
 
 #[derive(Debug, Default)]
@@ -26,9 +29,26 @@ pub(super) struct Recent {
     digests: BTreeSet<Digest>,
     order: VecDeque<Key>,
     bytes: usize,
+    /// Digests of changes that were known already, in the order in which they
+    /// came.
+    passed_over: VecDeque<Digest>,
+    known: BTreeSet<Digest>,
 }
 
 impl Recent {
+    /// The peer has a change that this node has too.
+    pub(super) fn passed_over(&mut self, change: &SignedChange) {
+        let digest = Digest::of(&change.bytes);
+        if self.known.insert(digest) {
+            self.passed_over.push_back(digest);
+        }
+        if self.passed_over.len() > PASSED_OVER_MAX
+            && let Some(oldest) = self.passed_over.pop_front()
+        {
+            self.known.remove(&oldest);
+        }
+    }
+
     /// Remembers a change. Gives another one under the same number, if that is
     /// remembered.
     pub(super) fn insert(&mut self, change: &CheckedChange) -> Option<SignedChange> {
@@ -54,6 +74,7 @@ impl Recent {
 
     /// Whether the peer sent this change lately.
     pub(super) fn came_from_peer(&self, change: &SignedChange) -> bool {
-        self.digests.contains(&Digest::of(&change.bytes))
+        let digest = Digest::of(&change.bytes);
+        self.digests.contains(&digest) || self.known.contains(&digest)
     }
 }

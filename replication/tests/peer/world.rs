@@ -26,6 +26,7 @@ pub(crate) fn config() -> Config {
         transport_bytes_max: 1_500,
         relays_in_flight_max: 8,
         relay_bytes_in_flight_max: 2_000,
+        ..Config::default()
     }
 }
 
