@@ -393,16 +393,6 @@ impl Document {
         })
     }
 
-    /// Whether an entry reads as somebody else wrote it last, or another run of
-    /// this node.
-    pub(crate) fn is_anothers(&self, key: &str) -> bool {
-        let found = self.doc.get(&self.buckets[bucket_of(key)], key);
-        match found {
-            Ok(Some((_, ObjId::Id(_, actor, _)))) => actor != *self.doc.get_actor(),
-            _ => false,
-        }
-    }
-
     /// All entries that are texts, by key.
     ///
     /// # Errors

@@ -62,6 +62,14 @@ impl Topic {
         }
     }
 
+    /// Whether several nodes write the same entries. Then a subsystem that writes
+    /// is told what the documents say afterwards, each time: views of what it
+    /// replaced may have been on their way to it.
+    #[must_use]
+    pub const fn has_many_writers(self) -> bool {
+        matches!(self, Self::Policy)
+    }
+
     /// The topic's name, as messages carry it.
     #[must_use]
     pub fn to_name(self) -> Name {

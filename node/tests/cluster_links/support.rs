@@ -134,6 +134,13 @@ pub(crate) async fn in_force(node: &Node) -> Value {
     view(node, Role::S5).await["policy"].clone()
 }
 
+/// The policy that a node's documents say.
+pub(crate) async fn shared_policy(node: &Node) -> Value {
+    let state = view(node, Role::Shared).await;
+    let entry = &state["documents"]["policy"]["entries"]["policy"];
+    serde_json::from_str(entry.as_str().unwrap()).unwrap()
+}
+
 /// The heads of a node's shared policy.
 pub(crate) async fn heads(node: &Node) -> Value {
     view(node, Role::Shared).await["documents"]["policy"]["heads"].clone()

@@ -153,41 +153,49 @@ impl Shared {
 
     /// A subsystem writes an entry of a topic of its own.
     fn update(&mut self, record: &Record, update: &Update, out: &mut Outbox) {
-        let changed = self
-            .document(&update.topic)
-            .filter(|document| document.topic().owner() == record.message.from.role)
-            .and_then(|document| {
-                let value = update.value.as_deref();
-                let theirs = document.is_anothers(&update.key);
-                let made = document.set(&update.key, value, record.time).ok()?;
-                Some((document.topic(), document.epoch(), made, theirs))
-            });
-        let Some((topic, epoch, made, theirs)) = changed else {
+        let writes =
+            |document: &&mut Document| document.topic().owner() == record.message.from.role;
+        let Some(document) = self.document(&update.topic).filter(writes) else {
             self.counts.updates_refused += 1;
             return;
         };
-        // What says what is there already is no change.
-        let Some(made) = made else { return };
-        self.counts.updates += 1;
-        let change = Change {
-            topic: update.topic.clone(),
-            epoch,
-            bytes: made.bytes.into(),
-            author: None,
-        };
-        out.send(Role::Node, change);
-        // The view of what this replaces may have been on its way to the owner
-        // when it wrote; it must not be the last that the owner hears.
-        if theirs && self.hosted.contains(&topic.owner()) {
-            let view = View {
-                topic: update.topic.clone(),
-                key: update.key.clone(),
-                value: update.value.clone(),
-                author: self.owner.as_ref().map(|owner| owner.node.clone()),
-            };
-            out.send(topic.owner(), view);
+        let (topic, epoch) = (document.topic(), document.epoch());
+        let made = document.set(&update.key, update.value.as_deref(), record.time);
+        let says = document.get(&update.key).ok().flatten();
+        match made {
+            Ok(Some(made)) => {
+                self.counts.updates += 1;
+                let change = Change {
+                    topic: update.topic.clone(),
+                    epoch,
+                    bytes: made.bytes.into(),
+                    author: None,
+                };
+                out.send(Role::Node, change);
+                self.answer(topic, update, says, out);
+                self.tell(record, topic, made.received, out);
+            }
+            // What says what is there already is no change.
+            Ok(None) => self.answer(topic, update, says, out),
+            Err(_) => {
+                self.counts.updates_refused += 1;
+                self.answer(topic, update, says, out);
+            }
         }
-        self.tell(record, topic, made.received, out);
+    }
+
+    /// Tells who wrote what the documents say now.
+    fn answer(&self, topic: Topic, update: &Update, says: Option<String>, out: &mut Outbox) {
+        if !topic.has_many_writers() || !self.hosted.contains(&topic.owner()) {
+            return;
+        }
+        let view = View {
+            topic: update.topic.clone(),
+            key: update.key.clone(),
+            value: says.and_then(|it| it.parse().ok()),
+            author: self.owner.as_ref().map(|owner| owner.node.clone()),
+        };
+        out.send(topic.owner(), view);
     }
 
     /// A change that another node made, or that a client of a node made.

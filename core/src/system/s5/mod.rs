@@ -37,7 +37,7 @@ use crate::{
 };
 
 /// The version of what this module does.
-const BEHAVIOUR: u32 = 2;
+const BEHAVIOUR: u32 = 3;
 
 /// The most alarms that are open at a time. Beyond it the oldest is closed: it
 /// was escalated when it came.
@@ -81,6 +81,10 @@ pub(super) struct S5 {
     policy: Policy,
     /// Whether this node holds shared documents.
     shares: bool,
+    /// This node.
+    node: Option<Name>,
+    /// Policies that were set here and that Shared has not told of yet.
+    unanswered: u32,
     /// Policies that gave way to another of no later version.
     conflicts: u64,
     /// By the order in which they were raised.
@@ -101,6 +105,9 @@ impl System for S5 {
         match &record.message.payload {
             Payload::Lifecycle(Lifecycle::Started(started)) => {
                 self.shares = started.behaviours.contains_key(&Role::Shared);
+                self.node = Some(started.node.clone());
+                // Whatever was under way was answered before a run begins.
+                self.unanswered = 0;
             }
             Payload::Command(Command::SetPolicy(it)) => self.set_policy(record, it, out),
             Payload::Sharing(Sharing::View(view)) => self.converge(record, view, out),
@@ -167,6 +174,7 @@ impl S5 {
         }
         self.bind(policy.clone(), out);
         if self.shares {
+            self.unanswered += 1;
             out.send(
                 Role::Shared,
                 Update {
@@ -193,6 +201,15 @@ impl S5 {
     /// wrote it.
     fn converge(&mut self, record: &Record, view: &Converged, out: &mut Outbox) {
         if view.topic != *TOPIC || *view.key != **TOPIC {
+            return;
+        }
+        let is_answer = view.author.is_some() && view.author == self.node;
+        if is_answer {
+            self.unanswered = self.unanswered.saturating_sub(1);
+        }
+        // What the documents said before they took what was set here last is
+        // past; the answer to that is still to come.
+        if self.unanswered > 0 {
             return;
         }
         // Who removes the entry decides nothing.

@@ -104,6 +104,14 @@ fn converged(policy: &Policy) -> Converged {
     }
 }
 
+/// What Shared tells this node of its own update.
+fn answer(policy: &Policy) -> Converged {
+    Converged {
+        author: Some(name("node")),
+        ..converged(policy)
+    }
+}
+
 fn numbered(version: u64, failures_pain: u32) -> Policy {
     Policy {
         version,
@@ -136,6 +144,7 @@ fn a_policy_is_shared_and_one_of_another_node_binds() {
 fn a_policy_that_gives_way_is_told_to_a_person() {
     let mut stage = sharing();
     set(&mut stage, numbered(1, 7));
+    assert_eq!(kinds(&stage.say(answer(&numbered(1, 7)))), [""; 0]);
     let emitted = stage.say(converged(&numbered(1, 8)));
     let expected = [
         "s3 command.directive",
@@ -147,10 +156,28 @@ fn a_policy_that_gives_way_is_told_to_a_person() {
     assert_eq!(stage.machine.view()["summary"]["conflicts"], 1);
 }
 
+/// The story: policies are set here while views of what they replace are on
+/// their way. What the documents say last is what holds.
+#[test]
+fn what_was_said_before_ones_own_word_is_past() {
+    let mut stage = sharing();
+    set(&mut stage, numbered(1, 7));
+    set(&mut stage, numbered(2, 7));
+    // Said before the documents took the first, and between the two.
+    assert_eq!(stage.say(converged(&numbered(5, 1))), []);
+    assert_eq!(stage.say(answer(&numbered(1, 7))), []);
+    assert_eq!(stage.say(converged(&numbered(6, 1))), []);
+    assert_eq!(stage.say(answer(&numbered(2, 7))), []);
+    assert_eq!(stage.machine.view()["policy"]["version"], 2);
+    stage.say(converged(&numbered(7, 1)));
+    assert_eq!(stage.machine.view()["policy"]["version"], 7);
+}
+
 #[test]
 fn what_is_no_policy_binds_nobody() {
     let mut stage = sharing();
     set(&mut stage, numbered(1, 7));
+    stage.say(answer(&numbered(1, 7)));
     let long = Policy {
         permitted: Some((0..257).map(|it| name(&format!("c{it}"))).collect()),
         ..numbered(2, 7)
