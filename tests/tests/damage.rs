@@ -98,6 +98,14 @@ impl Copy {
             .filter(|it| !it.ends_with("creating"))
             .collect();
         volumes.sort();
+        // One that was begun and has nothing yet can be missed without harm.
+        let report = vsm_store::verify(self.log(), &vsm_store::VerifyOptions::default());
+        let last = report.expect("the copy is whole").last_seq;
+        volumes.retain(|it| {
+            let name = it.file_name().and_then(|it| it.to_str());
+            let first = name.and_then(|it| it.parse::<u64>().ok());
+            first.expect("a volume's name is its first sequence") <= last
+        });
         volumes
     }
 }
