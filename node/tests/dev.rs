@@ -196,5 +196,8 @@ fn a_cluster_decides_loses_a_node_and_has_it_back() {
     }
     let holds = printed.matches("the log follows from itself").count();
     assert_eq!(holds, 3, "{everything}");
+    // And each agrees with what the others hold of it.
+    let compared = printed.matches("'s log\n  messages").count();
+    assert_eq!(compared, 6, "{everything}");
     nothing_runs(dir.path());
 }

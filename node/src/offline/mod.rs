@@ -4,6 +4,7 @@
 //! is not touched.
 
 pub mod audit;
+pub mod between;
 pub mod confirm;
 pub mod export;
 pub mod fold;

@@ -11,7 +11,7 @@ use vsm_store::{
 };
 
 /// What stands before a log's id in the origin of its checkpoints.
-const ORIGIN: &str = "vsm-store/";
+pub(crate) const ORIGIN: &str = "vsm-store/";
 
 /// This log as it is on disk now, signed.
 pub(super) fn newest(log: &EventLog, signer: &NoteSigner) -> Result<String, ProveError> {

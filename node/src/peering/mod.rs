@@ -55,7 +55,9 @@ use vsm_store::{
 };
 
 use self::seen::Seen;
-pub(crate) use self::{dial::dial, follow::follow, link::accept};
+pub(crate) use self::{
+    checkpoints::ORIGIN, dial::dial, follow::follow, link::accept, outbox::outgoing,
+};
 pub use self::{
     roster::{LinkView, Roster, Seed},
     wire::PATH,

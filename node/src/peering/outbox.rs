@@ -84,7 +84,7 @@ pub(super) fn read(
 }
 
 /// A message as the other node gets it: it comes from this node's subsystem.
-fn outgoing(mut message: Message, from: &Name) -> Option<Message> {
+pub(crate) fn outgoing(mut message: Message, from: &Name) -> Option<Message> {
     if !matches!(message.cause, Cause::Local { .. }) {
         return None;
     }

@@ -2,6 +2,7 @@
 //! was away catches up; what is refused is refused by name.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+mod between;
 mod convergence;
 mod quotas;
 mod relay;

@@ -15,7 +15,7 @@ use crate::support::{Cluster, audit, name, until};
 
 /// Puts orders of control at this node, for the auditor at `to`, onto its log,
 /// as a step would that emits them.
-fn order(node: &Node, to: &str, numbers: std::ops::Range<u64>) {
+pub(crate) fn order(node: &Node, to: &str, numbers: std::ops::Range<u64>) {
     let to = Address {
         instance: Some(name(to)),
         ..Address::root(Role::S3Star)
@@ -76,7 +76,7 @@ fn all(count: u64) -> Vec<String> {
     (0..count).map(|number| format!("unit-{number}")).collect()
 }
 
-async fn have_arrived(node: &Node, count: u64) {
+pub(crate) async fn have_arrived(node: &Node, count: u64) {
     let log = node.handle().log().clone();
     until(&format!("{count} messages"), || async {
         arrived(&log).len() as u64 >= count

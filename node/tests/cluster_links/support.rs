@@ -163,3 +163,17 @@ pub(crate) fn audit(directory: &Path) -> vsm_core::replay::Counts {
     let evidence = Evidence::open(&log).unwrap();
     audit(&evidence, |_| {}).unwrap().counts
 }
+
+/// Copies a directory.
+pub(crate) fn copy_all(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let target = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            copy_all(&entry.path(), &target);
+        } else {
+            std::fs::copy(entry.path(), target).unwrap();
+        }
+    }
+}

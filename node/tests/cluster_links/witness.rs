@@ -3,7 +3,7 @@
 
 use std::fs;
 
-use crate::support::{Cluster, until};
+use crate::support::{Cluster, copy_all, until};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_log_that_went_back_is_evidence_against_its_node() {
@@ -54,18 +54,5 @@ async fn a_log_that_went_back_is_evidence_against_its_node() {
     }
     for node in [witness, back] {
         node.stop("the test is over").await;
-    }
-}
-
-fn copy_all(from: &std::path::Path, to: &std::path::Path) {
-    fs::create_dir_all(to).unwrap();
-    for entry in fs::read_dir(from).unwrap() {
-        let entry = entry.unwrap();
-        let target = to.join(entry.file_name());
-        if entry.file_type().unwrap().is_dir() {
-            copy_all(&entry.path(), &target);
-        } else {
-            fs::copy(entry.path(), target).unwrap();
-        }
     }
 }

@@ -104,9 +104,9 @@ pub fn run(global: &Global, args: &DevArgs) -> Done {
         return Ok(Exit::Ok);
     }
     let pain = tally.lock().first_pain;
-    let mut exit = aftermath(global, &logs[0], pain.map(|seq| seq.0))?;
+    let mut exit = aftermath(global, &logs[0], &logs[1..], pain.map(|seq| seq.0))?;
     for log in &logs[1..] {
-        let of_node = aftermath(global, log, None)?;
+        let of_node = aftermath(global, log, &[], None)?;
         if of_node != Exit::Ok {
             exit = of_node;
         }
@@ -254,7 +254,7 @@ fn announce(global: &Global, nodes: &[(Name, String, PathBuf)], token: &str) -> 
 }
 
 /// What the log says afterwards, with the commands that anybody can repeat.
-fn aftermath(global: &Global, dir: &Path, pain: Option<u64>) -> Done {
+fn aftermath(global: &Global, dir: &Path, peers: &[PathBuf], pain: Option<u64>) -> Done {
     let shown = dir.display();
     eprintln!("\n$ vsm log verify {shown}");
     log::verify::run(global, &log::verify::VerifyArgs::new(dir))?;
@@ -264,6 +264,11 @@ fn aftermath(global: &Global, dir: &Path, pain: Option<u64>) -> Done {
         let args = log::replay::ReplayArgs::new(dir, Until::Seq(seq), System::S5);
         log::replay::run(global, &args)?;
     }
-    eprintln!("\n$ vsm log audit {shown}");
-    log::audit::run(global, &log::audit::AuditArgs::new(dir))
+    eprint!("\n$ vsm log audit {shown}");
+    for peer in peers {
+        eprint!(" --peer-log {}", peer.display());
+    }
+    eprintln!();
+    let args = log::audit::AuditArgs::new(dir).against(peers);
+    log::audit::run(global, &args)
 }

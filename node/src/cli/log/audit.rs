@@ -1,5 +1,7 @@
 //! `vsm log audit`
 
+mod peers;
+
 use std::{
     path::{Path, PathBuf},
     time::{Duration, Instant},
@@ -41,7 +43,8 @@ const FOLDS_MAX: u32 = 4;
 pub struct AuditArgs {
     /// The log's directory.
     dir: PathBuf,
-    /// Fail when a quarantine does not reproduce or could not be tried.
+    /// Fail when a quarantine does not reproduce or could not be tried, and when
+    /// the copy of a peer's log ends before what another log holds of it.
     #[arg(long)]
     strict: bool,
     /// The most quarantined records to step on again, each in a process of its
@@ -52,6 +55,12 @@ pub struct AuditArgs {
     /// log is long.
     #[arg(long, value_name = "SECONDS")]
     confirm_within: Option<u64>,
+
+    /// Hold the log against that of another node of the cluster, in this
+    /// directory: messages on both sides, receipts, checkpoints, changes. May
+    /// be given several times.
+    #[arg(long, value_name = "DIR")]
+    peer_log: Vec<PathBuf>,
 }
 
 impl AuditArgs {
@@ -63,7 +72,15 @@ impl AuditArgs {
             strict: false,
             confirm: CONFIRM,
             confirm_within: None,
+            peer_log: Vec::new(),
         }
+    }
+
+    /// Also against the logs in these directories.
+    #[must_use]
+    pub fn against(mut self, peers: &[PathBuf]) -> Self {
+        self.peer_log = peers.to_owned();
+        self
     }
 }
 
@@ -268,6 +285,14 @@ pub fn run(global: &Global, args: &AuditArgs) -> Done {
     quarantines.warn();
     let failure = quarantines.failure().filter(|_| args.strict);
     let rate = per_second(passed.counts.records, took);
+    let compared = match args.peer_log.as_slice() {
+        [] => None,
+        dirs => Some(peers::compare(evidence, dirs)?),
+    };
+    let contradiction = compared
+        .as_ref()
+        .inspect(|it| peers::warn(it))
+        .and_then(|it| peers::failure(it, args.strict));
     match global.format {
         Format::Json => {
             let mut report = json!({
@@ -283,9 +308,28 @@ pub fn run(global: &Global, args: &AuditArgs) -> Done {
                 report["finding"] = json!(failure.finding);
                 report["seq"] = json!(failure.tried.map(|it| it.quarantine.noted_at));
             }
+            if let Some(compared) = &compared {
+                report["between"] = json!(compared);
+            }
+            if let Some(contradiction) = &contradiction {
+                let verdict = match contradiction.exit {
+                    Exit::VerificationFailed => "contradicted",
+                    _ => "undecided",
+                };
+                report["verdict"] = json!(verdict);
+                report["finding"] = json!(contradiction.message);
+            }
             output::json_line(&report)?;
         }
-        Format::Text => print(&passed, &quarantines, rate),
+        Format::Text => {
+            print(&passed, &quarantines, rate);
+            if let Some(compared) = &compared {
+                peers::print(compared);
+            }
+        }
+    }
+    if let Some(contradiction) = contradiction {
+        return Err(contradiction.into());
     }
     failure.map_or(Ok(Exit::Ok), |it| Err(it.into_error().into()))
 }
