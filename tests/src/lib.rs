@@ -6,6 +6,7 @@
 
 pub mod aftermath;
 pub mod client;
+pub mod cluster;
 pub mod forge;
 pub mod options;
 pub mod process;
