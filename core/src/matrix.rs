@@ -16,12 +16,13 @@ use crate::{
 };
 
 /// The version of the table below; raised with every change of it.
-pub const VERSION: u32 = 3;
+pub const VERSION: u32 = 4;
 
 /// The versions that the table below serves. The first had no route from
 /// Shared to S5; no node hosted a Shared then. The second had none for what
 /// nodes know of each other, none between the S3s of two nodes, none for
-/// reclaiming, and none that tells S3 of a cluster.
+/// reclaiming, and none that tells S3 of a cluster; the third none for nodes
+/// that were revoked.
 pub const KNOWN: RangeInclusive<u32> = 1..=VERSION;
 
 /// The most messages between a message and the outside.
@@ -225,6 +226,7 @@ pub const ROUTES: &[Route] = &[
             "accused",
             "relayed",
             "receipted",
+            "revoked",
         ],
     ),
     same(C::Sharing, R::Operator, R::Shared, &["readmit"]),

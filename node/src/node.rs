@@ -138,6 +138,7 @@ impl NodeBuilder {
         let ended = CancellationToken::new();
         if let Some(feed) = feed {
             watchers.spawn(peering::follow(api.clone(), feed.records, ended.clone()));
+            watchers.spawn(peering::heed(api.clone(), ended.clone()));
         }
         let mut units = JoinSet::new();
         for unit in self.units {

@@ -45,6 +45,9 @@ pub struct Known {
     pub auditor: bool,
     /// Its log, as it signed it last.
     pub checkpoint: Option<String>,
+    /// Whether the authority revoked the key that it has now: it is gone for
+    /// good.
+    pub revoked: bool,
     /// Whether it is in quarantine, and why.
     pub accused: Option<Accusation>,
     /// The last of its messages that this log has.
@@ -94,6 +97,7 @@ impl Members {
                 let known = self.nodes.entry(it.node.clone()).or_insert_with(|| Known {
                     certificates: Vec::new(),
                     auditor: it.auditor,
+                    revoked: false,
                     checkpoint: None,
                     accused: None,
                     relayed: None,
@@ -103,6 +107,7 @@ impl Members {
                 if certificates.last().is_some_and(|(key, _)| *key != it.key) {
                     // Another node under its name, with another log. What was
                     // held against the first is its own.
+                    known.revoked = false;
                     known.checkpoint = None;
                     known.accused = None;
                     known.relayed = None;
@@ -135,6 +140,9 @@ impl Members {
             }),
             Sharing::Receipted(it) => self.change(&it.node, |known| {
                 known.receipted = Some(it.clone());
+            }),
+            Sharing::Revoked(it) => self.change(&it.node, |known| {
+                known.revoked |= known.key().0 == it.key;
             }),
             Sharing::Update(_) | Sharing::View(_) | Sharing::Change(_) => false,
         }
@@ -231,7 +239,7 @@ const fn position(place: Place) -> Position {
 mod tests {
     use vsm_core::{
         Message, MessageId, Role, Timestamp,
-        payload::sharing::{Accused, Member as Shown, Readmit, Witnessed},
+        payload::sharing::{Accused, Member as Shown, Readmit, Revoked, Witnessed},
     };
 
     use super::*;
@@ -285,10 +293,20 @@ mod tests {
         let directory = members.directory();
         assert!(directory.member(&node).is_some_and(|it| it.quarantined));
 
-        assert!(members.note(&record(4, shown("a", 2))));
+        let revoked = |key| Revoked {
+            node: node.clone(),
+            key: [key; 32],
+        };
+        members.note(&record(4, revoked(9)));
+        assert!(!members.get(&node).expect("it is known").revoked);
+        members.note(&record(4, revoked(1)));
+        assert!(members.get(&node).expect("it is known").revoked);
+
+        assert!(members.note(&record(5, shown("a", 2))));
         let known = members.get(&node).expect("it is known");
         assert_eq!((known.key(), &known.accused), (PublicKey([2; 32]), &None));
         assert_eq!(known.checkpoint, None);
+        assert!(!known.revoked, "another node has the name now");
         let directory = members.directory();
         let keys: Vec<_> = directory.keys(&node).collect();
         assert_eq!(keys, [PublicKey([2; 32]), PublicKey([1; 32])]);

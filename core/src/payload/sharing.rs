@@ -28,6 +28,8 @@ channel_payload! {
         Relayed = "relayed",
         /// Another node has this node's messages on its disk, and signed that.
         Receipted = "receipted",
+        /// The cluster's authority revoked a node's key.
+        Revoked = "revoked",
     }
 }
 
@@ -117,6 +119,16 @@ pub struct Accused {
     pub node: Name,
     /// Of what.
     pub reason: Text,
+}
+
+/// The cluster's authority revoked a node's key: that node is gone for good, and
+/// nothing is kept for it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Revoked {
+    /// The node.
+    pub node: Name,
+    /// Its key. A node that replaced it has another.
+    pub key: [u8; 32],
 }
 
 /// An operator looked at the evidence; the node is talked to again.

@@ -95,7 +95,7 @@ pub async fn prune(State(api): State<Shared>, caller: Caller, request: Request) 
     let principal = caller.may(Action::KeepLog)?;
     let asked: Pruning = body::read(request, &api).await?;
     let reason = reason(principal, &asked.reason)?;
-    let needed = needed::of_node(&api.handle)
+    let needed = needed::of_node(&api.handle, api.peering.members())
         .await
         .map_err(|error| pruning_problem(error.into()))?;
     tracing::info!(before = ?asked.before, reason, "the log is pruned");

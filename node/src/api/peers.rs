@@ -63,6 +63,7 @@ pub async fn list(State(api): State<Shared>, caller: Caller) -> Answer {
         json!({
             "key": known.map(|it| it.key().to_string()),
             "role": known.map(|it| if it.auditor { "auditor" } else { "member" }),
+            "revoked": known.is_some_and(|it| it.revoked),
             "accused": known.and_then(|it| it.accused.as_ref()),
             "checkpoint_size": known.and_then(|it| checkpoint_size(it.checkpoint.as_deref())),
             "link": links.remove(&node),

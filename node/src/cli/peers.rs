@@ -90,7 +90,10 @@ fn print(peers: &Value) -> io::Result<()> {
         let since = link["since"].as_u64();
         [
             text(&node["node"]),
-            text(&node["role"]),
+            match node["revoked"].as_bool() {
+                Some(true) => "revoked".into(),
+                _ => text(&node["role"]),
+            },
             since.map_or_else(|| "no".into(), |at| Rfc3339(Timestamp(at)).to_string()),
             text(&link["dialed_by"]),
             text(&link["address"]),

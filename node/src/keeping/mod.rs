@@ -6,6 +6,7 @@
 
 pub mod needed;
 pub mod pruning;
+mod unsent;
 
 pub use self::{
     needed::{Need, Needed, NeededError},

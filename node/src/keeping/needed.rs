@@ -10,7 +10,8 @@
 //! ```
 //!
 //! Beside that, an operation that has not ended is dispatched with the body of
-//! the record that submitted it, however old that is. Nothing else of a node
+//! the record that submitted it, however old that is, and a message for another
+//! node is sent from where it stands. Nothing else of a node
 //! reads the past: what clients ask of it may be gone, and they are told so.
 
 use std::collections::BTreeSet;
@@ -26,6 +27,9 @@ use vsm_core::{
 };
 use vsm_store::{EventLog, ReadError, SnapshotError, SnapshotInfo};
 
+use vsm_replication::Members;
+
+use super::unsent;
 use crate::{
     model,
     runtime::{
@@ -51,6 +55,12 @@ pub enum Need {
     },
     /// An operation that has not ended was submitted there.
     Operation,
+    /// A message for this node stands there, which the node has not signed to
+    /// have.
+    Relay {
+        /// For whom.
+        node: Name,
+    },
 }
 
 /// The first record that a node still needs.
@@ -79,6 +89,10 @@ impl std::fmt::Display for Needed {
                 f,
                 "records from {from} on are needed, since an operation that has not ended was submitted there"
             ),
+            Need::Relay { node } => write!(
+                f,
+                "records from {from} on are needed, since a message for {node} stands there that has not arrived; when {node} never comes back, revoke it (`vsm cluster revoke`)"
+            ),
         }
     }
 }
@@ -96,8 +110,10 @@ pub enum NeededError {
     #[error(transparent)]
     Snapshot(#[from] SnapshotError),
     /// A snapshot's bytes are no state, although their digest is right.
-    #[error("the snapshot of s1 at {seq} is no state of this program: {source}")]
+    #[error("the snapshot of {role} at {seq} is no state of this program: {source}")]
     State {
+        /// Whose.
+        role: Role,
         /// At which record.
         seq: u64,
         /// What is wrong.
@@ -108,20 +124,22 @@ pub enum NeededError {
     Node(#[from] SendError),
 }
 
-/// What a running node needs. Reads the log from the older snapshots on, on a
+/// What a running node needs, which knows these others. Reads the log from the older snapshots on, on a
 /// thread that may block.
 ///
 /// # Errors
 /// When the log can't be read or the node does not answer.
-pub async fn of_node(handle: &Handle) -> Result<Needed, NeededError> {
+pub async fn of_node(handle: &Handle, members: Members) -> Result<Needed, NeededError> {
     let (open, at) = handle.query(Role::S1, Query::OldestOpen).await?;
     let (log, hosting) = (handle.log().clone(), handle.shared().bus.hosting().clone());
-    let survey = tokio::task::spawn_blocking(move || Survey::of(&log, &hosting));
-    let survey = survey
-        .await
-        .map_err(|_| NeededError::Node(SendError::Closing))??;
     let open = open.as_u64().unwrap_or(at.0 + 1);
-    Ok(survey.needed.with_operation(open))
+    let finding = move || {
+        let survey = Survey::of(&log, &hosting)?;
+        let unsent = unsent::first(&log, hosting.node(), &members)?;
+        Ok(survey.needed.with_operation(open).with_relay(unsent))
+    };
+    let found = tokio::task::spawn_blocking(finding).await;
+    found.map_err(|_| NeededError::Node(SendError::Closing))?
 }
 
 /// What the node of a log needs that it does not have open. `name` is the
@@ -140,7 +158,9 @@ pub fn of_log(log: &EventLog, name: &Name) -> Result<Needed, NeededError> {
         .as_ref()
         .map_or(hosting, |started| model::hosting(started.node.clone()));
     let open = oldest_open(log, &hosting, &survey)?;
-    Ok(survey.needed.with_operation(open))
+    let members = unsent::members(log, &hosting)?;
+    let unsent = unsent::first(log, hosting.node(), &members)?;
+    Ok(survey.needed.with_operation(open).with_relay(unsent))
 }
 
 impl Needed {
@@ -151,6 +171,17 @@ impl Needed {
         }
         let need = Need::Operation;
         Self { from, need }
+    }
+
+    /// With a message that has not arrived.
+    fn with_relay(self, unsent: Option<(u64, Name)>) -> Self {
+        match unsent {
+            Some((from, node)) if from < self.from => Self {
+                from,
+                need: Need::Relay { node },
+            },
+            _ => self,
+        }
     }
 }
 
@@ -247,9 +278,10 @@ fn oldest_open(log: &EventLog, hosting: &Hosting, survey: &Survey) -> Result<u64
     let log_id = LogId(log.identity().log_id.0);
     let state = log.load_snapshot(info)?;
     let seq = info.seq;
-    let mut machine = hosting
-        .restore(s1, log_id, &state)
-        .map_err(|source| NeededError::State { seq, source })?;
+    let mut machine = hosting.restore(s1, log_id, &state).map_err(|source| {
+        let role = Role::S1;
+        NeededError::State { role, seq, source }
+    })?;
     let mut emitted = Vec::new();
     for event in log.read(seq + 1) {
         let Some(record) = journal::record(&event?)? else {

@@ -6,7 +6,7 @@ use vsm_store::{EventLog, Filter, ReadError};
 
 /// The last fork points of a log. One that never lost anything has none; any
 /// other is read through once.
-pub(super) fn of(log: &EventLog) -> Result<Vec<ForkPoint>, ReadError> {
+pub(crate) fn of(log: &EventLog) -> Result<Vec<ForkPoint>, ReadError> {
     let mut forks = Vec::new();
     if log.identity().incarnation <= 1 {
         return Ok(forks);

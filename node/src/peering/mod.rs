@@ -21,6 +21,7 @@ mod inbox;
 mod link;
 mod outbox;
 mod pages;
+mod revoked;
 mod roster;
 mod seen;
 mod vouch;
@@ -56,7 +57,13 @@ use vsm_store::{
 
 use self::seen::Seen;
 pub(crate) use self::{
-    checkpoints::ORIGIN, dial::dial, follow::follow, link::accept, outbox::outgoing,
+    checkpoints::ORIGIN,
+    dial::dial,
+    follow::follow,
+    forks::of as forks,
+    link::accept,
+    outbox::{first_after, outgoing},
+    revoked::heed,
 };
 pub use self::{
     roster::{LinkView, Roster, Seed},

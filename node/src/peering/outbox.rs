@@ -107,7 +107,7 @@ fn holds(log: &EventLog, place: Position) -> Result<bool, ReadError> {
 }
 
 /// The version of a stream's first event after a place.
-fn first_after(log: &EventLog, stream: &str, after: Seq) -> Result<u64, ReadError> {
+pub(crate) fn first_after(log: &EventLog, stream: &str, after: Seq) -> Result<u64, ReadError> {
     let mut version = log.stream_version(stream)?.map_or(1, |last| last + 1);
     for event in log.read_stream_back(stream, u64::MAX) {
         match event {

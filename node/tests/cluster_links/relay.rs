@@ -1,15 +1,18 @@
 //! The story: a subsystem speaks to one on another node. Its messages arrive
 //! once each and in order, whichever of the two nodes stops meanwhile.
 
+use std::process::Command;
+
 use vsm_core::{
     Address, Cause, Message, MessageId, Payload, Role, Seq, Text, Timestamp,
     payload::{Audit, audit::Order},
 };
 use vsm_node::{
     Node,
+    keeping::{Need, Needed, needed},
     runtime::{bus::Outgoing, journal, wall_clock},
 };
-use vsm_store::EventLog;
+use vsm_store::{EventLog, Options};
 
 use crate::support::{Cluster, audit, name, until};
 
@@ -117,4 +120,58 @@ async fn messages_arrive_once_each_and_in_order_whoever_stops() {
     }
     let counts = audit(&cluster.directory(1));
     assert_eq!(counts.relayed, 6_000);
+}
+
+/// What holds pruning back at a node.
+async fn needed(node: &Node) -> Needed {
+    let members = node.peering().members();
+    needed::of_node(node.handle(), members).await.unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_did_not_arrive_is_not_pruned_until_its_node_is_revoked() {
+    let cluster = Cluster::of(2);
+    let origin = cluster.start(0).await;
+    let destination = cluster.start(1).await;
+    let known = || origin.peering().members().get(&name("node-2")).is_some();
+    until("they know each other", || async { known() }).await;
+    destination.stop("it does not come back").await;
+    order(&origin, "node-2", 0..3);
+    let outgoing = || {
+        let log = origin.handle().log();
+        let stream = journal::stream_for(&name("node-2"));
+        let first = log.read_stream(&stream, 1).next();
+        first.map(|event| event.unwrap().seq())
+    };
+    until("they are on the log", || async { outgoing().is_some() }).await;
+    let first = outgoing().unwrap();
+    origin.stop("it takes snapshots").await;
+    // Both kept snapshots are behind the messages then.
+    for _ in 0..2 {
+        cluster.start(0).await.stop("it takes snapshots").await;
+    }
+    let for_second = Needed {
+        from: first,
+        need: Need::Relay {
+            node: name("node-2"),
+        },
+    };
+    let log = EventLog::open(cluster.directory(0).join("log"), Options::new()).unwrap();
+    assert_eq!(needed::of_log(&log, &name("node-1")).unwrap(), for_second);
+    drop(log);
+    let origin = cluster.start(0).await;
+    assert_eq!(needed(&origin).await, for_second);
+
+    let revoke = Command::new(env!("CARGO_BIN_EXE_vsm"))
+        .args(["cluster", "revoke", "node-2", "--data-dir"])
+        .arg(cluster.directory(0))
+        .output();
+    let revoke = revoke.unwrap();
+    assert!(revoke.status.success(), "{revoke:?}");
+    origin.reload_certificates().unwrap();
+    until("nothing is kept for it", || async {
+        !matches!(needed(&origin).await.need, Need::Relay { .. })
+    })
+    .await;
+    origin.stop("the test is over").await;
 }

@@ -131,6 +131,7 @@ impl Shared {
             let view = json!({
                 "key": known.key().to_string(),
                 "auditor": known.auditor,
+                "revoked": known.revoked,
                 "checkpoint": known.checkpoint,
                 "accused": known.accused,
             });

@@ -150,6 +150,11 @@ impl Transport {
         Some(Timestamp(at.as_secs().saturating_mul(1_000_000)))
     }
 
+    /// The latest revocation list, and whenever there is another.
+    pub fn revocation_lists(&self) -> watch::Receiver<Option<Arc<Revocations>>> {
+        self.revocations.subscribe()
+    }
+
     /// The latest revocation list, if the node is in a cluster.
     #[must_use]
     pub fn revocations(&self) -> Option<Arc<Revocations>> {
