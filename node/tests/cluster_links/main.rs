@@ -4,6 +4,8 @@
 
 mod between;
 mod convergence;
+mod hostile;
+mod mallory;
 mod quotas;
 mod relay;
 mod support;
